@@ -1,0 +1,5 @@
+-- Children before parents.
+
+DROP TABLE workflow;
+
+DROP TABLE workflow_status;

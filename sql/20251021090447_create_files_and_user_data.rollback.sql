@@ -1,0 +1,5 @@
+-- In reverse, statement by statement.
+
+DROP TABLE user_data;
+
+DROP TABLE file;

@@ -1,0 +1,7 @@
+-- Children before parents.
+
+DROP TABLE event;
+
+DROP TABLE workflow_result;
+
+DROP TABLE result;
