@@ -1,0 +1,75 @@
+"""Plain-SQL migrations for Python: paired up and down files, in one transaction with the ledgers of yoyo and sqlx."""
+
+from __future__ import annotations
+
+from torc_migrations import errors
+from torc_migrations.database import DatabaseLike
+from torc_migrations.migration import SourceLike
+from torc_migrations.migrator import Migrator, OnNewer
+from torc_migrations.plan import Report
+from torc_migrations.status import Status
+
+__all__ = ["Migrator", "apply", "errors", "rollback", "status", "upgrade"]
+
+
+def upgrade(
+    database: DatabaseLike,
+    source: SourceLike = None,
+    *,
+    target: int | None = None,
+    lock_timeout: float = 300.0,
+    ignore_missing: bool = False,
+    on_newer: OnNewer = "accept",
+) -> Report:
+    """Bring a database to the newest version, or to `target`; see `Migrator` for every argument.
+
+    Idempotent, and safe from many processes at once.
+
+    Raises:
+        MigrationError: any of `torc_migrations.errors`; nothing is half-done then.
+    """
+    migrator = Migrator(database, source, lock_timeout=lock_timeout, ignore_missing=ignore_missing, on_newer=on_newer)
+    return migrator.upgrade(target)
+
+
+def rollback(
+    database: DatabaseLike,
+    source: SourceLike = None,
+    *,
+    target: int | None = None,
+    lock_timeout: float = 300.0,
+    ignore_missing: bool = False,
+) -> Report:
+    """Roll back the newest migration; or all above `target`, which stays; or everything for `target=0`.
+
+    Raises:
+        MigrationError: any of `torc_migrations.errors`; nothing is half-done then.
+    """
+    migrator = Migrator(database, source, lock_timeout=lock_timeout, ignore_missing=ignore_missing)
+    return migrator.rollback(target)
+
+
+def apply(
+    database: DatabaseLike,
+    *versions: int,
+    source: SourceLike = None,
+    lock_timeout: float = 300.0,
+    ignore_missing: bool = False,
+    on_newer: OnNewer = "accept",
+) -> Report:
+    """Apply exactly these pending migrations.
+
+    Raises:
+        MigrationError: any of `torc_migrations.errors`; nothing is half-done then.
+    """
+    migrator = Migrator(database, source, lock_timeout=lock_timeout, ignore_missing=ignore_missing, on_newer=on_newer)
+    return migrator.apply(*versions)
+
+
+def status(database: DatabaseLike, source: SourceLike = None, *, lock_timeout: float = 300.0) -> Status:
+    """Tell what is installed; writes nothing, and takes no write lock.
+
+    Raises:
+        SourceError, UrlError: the source or the database cannot be read.
+    """
+    return Migrator(database, source, lock_timeout=lock_timeout).status()

@@ -1,0 +1,97 @@
+"""yoyo's SQLite backend on a connection of ours: its marking, unmarking and logging, inside our transaction.
+
+Loaded only when there is something to write, because yoyo takes its time to load.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sqlite3
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from yoyo import internalmigrations
+from yoyo.backends.core.sqlite3 import SQLiteBackend
+
+if TYPE_CHECKING:
+    from torc_migrations.migration import Migration
+
+DEFAULT_TABLE = "_yoyo_migration"
+
+
+class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
+    """Write yoyo's ledger and log through yoyo's own methods, and in no transaction but the caller's.
+
+    Nothing is inherited that connects, locks, begins, commits, or registers an adapter for the whole process.
+    """
+
+    log_migration_sql = (
+        "INSERT INTO {0.log_table_quoted} "
+        "({quoted.id}, {quoted.migration_hash}, {quoted.migration_id}, {quoted.operation}, "
+        "{quoted.username}, {quoted.hostname}, {quoted.comment}, {quoted.created_at_utc}) "
+        "VALUES (:id, :migration_hash, :migration_id, :operation, :username, :hostname, :comment, :created_at_utc)"
+    )
+
+    def __init__(self, connection: sqlite3.Connection, migration_table: str) -> None:
+        self._connection: sqlite3.Connection = connection
+        self.migration_table = migration_table
+        self.has_transactional_ddl = True
+        self.DatabaseError = sqlite3.DatabaseError
+        self._in_transaction = True
+        self._internal_schema_updated = True
+        self._formatted: dict[str, str] = {}
+        self._who = {"username": _username(), "hostname": socket.gethostname()}
+        self.comment = ""
+
+    def create_tables(self) -> None:
+        """Bring yoyo's own tables to its newest schema, in the caller's transaction."""
+        if internalmigrations.needs_upgrading(self):
+            internalmigrations.upgrade(self)
+
+    def list_tables(self, **_: object) -> list[str]:
+        """Return the names of all tables."""
+        return [name for (name,) in self.execute(self.list_tables_sql)]
+
+    def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
+        """Run one statement; times are bound as text, because how Python adapts them is its host's affair."""
+        cursor = self._connection.cursor()
+        cursor.row_factory = None
+        return cursor.execute(sql, {name: _as_text(value) for name, value in (params or {}).items()})
+
+    def format_sql(self, s: str, **kwargs: str) -> str:
+        """Put the names of tables and columns into one of yoyo's templates, once."""
+        if s not in self._formatted:
+            self._formatted[s] = super().format_sql(s, **kwargs)
+        return self._formatted[s]
+
+    def has_marked(self, migration: Migration) -> bool:
+        """Tell whether yoyo's ledger has a row of a migration."""
+        sql = f"SELECT 1 FROM {self.migration_table_quoted} WHERE migration_hash = :hash"
+        return self.execute(sql, {"hash": migration.hash}).fetchone() is not None
+
+    def get_log_data(self, migration: Migration | None = None, operation: str = "apply") -> dict[str, Any]:
+        """Return what yoyo logs, with a comment of ours; needs neither a passwd entry nor a name server."""
+        return {
+            "id": str(uuid.uuid1()),
+            "migration_id": migration.id if migration else None,
+            "migration_hash": migration.hash if migration else None,
+            "operation": operation,
+            "comment": self.comment,
+            "created_at_utc": datetime.now(UTC).replace(tzinfo=None),
+            **self._who,
+        }
+
+
+def _as_text(value: object) -> object:
+    return value.isoformat(" ") if isinstance(value, datetime) else value
+
+
+def _username() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"

@@ -1,0 +1,414 @@
+"""Every exception: its sentence, its facts, its hint and its exit code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torc_migrations.plan import Report, Step
+
+
+class MigrationError(Exception):
+    """Be the base of every error of this package.
+
+    `str()` of an error is one sentence, the facts are attributes, and nobody needs to parse a message.
+    Every error survives `pickle`, so that it can cross from a worker process to its parent.
+
+    Attributes:
+        exit_code: the status with which the command ends; part of the API.
+        hint: a way out, in a sentence, or None.
+        report: what a run had done before it failed (a `Report`), or None where nothing was begun.
+        frame: where the SQL went wrong, as lines of text with a caret, or None.
+    """
+
+    exit_code = 1
+    hint: str | None = None
+    frame: str | None = None
+    report: Report | None = None
+
+    def __init__(self, sentence: str, *, hint: str | None = None, frame: str | None = None) -> None:
+        super().__init__(sentence)
+        if frame is not None:
+            self.frame = frame
+            self.add_note(frame)
+        if hint is not None:
+            self.hint = hint
+            self.add_note(f"hint: {hint}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[MigrationError], args: tuple[object, ...], facts: dict[str, object]) -> MigrationError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
+
+
+class SourceError(MigrationError):
+    """The folder of migrations cannot be used: missing, empty, or with a file that no migration can have."""
+
+    exit_code = 2
+
+    def __init__(self, source: str, reason: str, *, hint: str | None = None, frame: str | None = None) -> None:
+        self.source = source
+        super().__init__(reason, hint=hint, frame=frame)
+
+
+class BadName(SourceError):
+    """A file's name has no number where sqlx wants the version."""
+
+    def __init__(self, source: str, name: str) -> None:
+        self.name = name
+        super().__init__(
+            source,
+            f'while resolving migrations: error parsing migration filename "{name}"; '
+            "expected integer version prefix (e.g. `01_foo.sql`)",
+            hint=f"rename {name!r} in {source}, or move it into a sub-folder, where nobody reads it",
+        )
+
+
+class DuplicateVersion(SourceError):
+    """Two files claim the same version; sqlx's ledger has one row a version."""
+
+    def __init__(self, source: str, version: int, names: tuple[str, str]) -> None:
+        self.version = version
+        self.names = names
+        super().__init__(
+            source,
+            f"version {version} stands twice in {source}: {names[0]!r} and {names[1]!r}",
+            hint="give one of them a version of its own, unless it is installed somewhere already",
+        )
+
+
+class MixedLayout(SourceError):
+    """One folder holds both `.rollback.sql` (yoyo's layout) and `.up.sql` or `.down.sql` (sqlx's)."""
+
+    def __init__(self, source: str, names: tuple[str, str]) -> None:
+        self.names = names
+        super().__init__(
+            source,
+            f"{source} mixes two layouts: {names[0]!r} is yoyo's, {names[1]!r} is sqlx's",
+            hint="keep one layout a folder; `torc-migrations export` writes a folder in the other",
+        )
+
+
+class BadScript(SourceError):
+    """A migration's text cannot be run: not UTF-8, Python, or with transaction control of its own.
+
+    Attributes:
+        path: the file. line, column: counted from 1, in lines and characters; None where the whole file is meant.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        reason: str,
+        *,
+        line: int | None = None,
+        column: int | None = None,
+        hint: str | None = None,
+        frame: str | None = None,
+    ) -> None:
+        self.path = path
+        self.line = line
+        self.column = column
+        super().__init__(path, reason, hint=hint, frame=frame)
+
+
+class BadDependency(SourceError):
+    """A `-- depends:` line names a migration that does not exist, or one that comes later."""
+
+    def __init__(self, path: str, dependency: str, reason: str) -> None:
+        self.path = path
+        self.dependency = dependency
+        super().__init__(path, f"{path} depends on {dependency!r}, which {reason}")
+
+
+class UrlError(MigrationError):
+    """The database cannot be reached as it was named.
+
+    Attributes:
+        url: what was given, with any password masked.
+    """
+
+    exit_code = 2
+
+    def __init__(self, url: str, reason: str, *, hint: str | None = None) -> None:
+        self.url = url
+        super().__init__(reason, hint=hint)
+
+
+class CannotOpen(UrlError):
+    """The database's file cannot be opened, read or written."""
+
+
+class LedgerError(MigrationError):
+    """What is recorded in the database contradicts the source, or itself.
+
+    Attributes:
+        version: the migration's version; None where the database as a whole is meant.
+    """
+
+    exit_code = 3
+
+    def __init__(self, version: int | None, sentence: str, *, hint: str | None = None) -> None:
+        self.version = version
+        super().__init__(sentence, hint=hint)
+
+
+class VersionMissing(LedgerError):
+    """An installed version has no file in the source."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            version,
+            f"migration {version} was previously applied but is missing in the resolved migrations",
+            hint="bring its file back, name the right folder with --source, or pass --ignore-missing",
+        )
+
+
+class VersionMismatch(LedgerError):
+    """An installed migration's file has been edited since.
+
+    Attributes:
+        recorded, local: the SHA-384 in the ledger and that of the file, 48 bytes each.
+    """
+
+    def __init__(self, version: int, *, recorded: bytes, local: bytes) -> None:
+        self.recorded = recorded
+        self.local = local
+        super().__init__(
+            version,
+            f"migration {version} was previously applied but has been modified",
+            hint="put the file back as it was applied, and write the change as a new migration",
+        )
+
+
+class Dirty(LedgerError):
+    """A row with success = false: another tool began this migration and did not end it."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            version,
+            f"migration {version} is partially applied; fix and remove row from `_sqlx_migrations` table",
+        )
+
+
+class OutOfStep(LedgerError):
+    """The two ledgers contradict each other, and nothing in them tells which is right.
+
+    Attributes:
+        yoyo, sqlx: whether yoyo's ledger, and sqlx's, say that the migration is installed.
+    """
+
+    def __init__(self, version: int, *, yoyo: bool, sqlx: bool) -> None:
+        self.yoyo = yoyo
+        self.sqlx = sqlx
+        says = {True: "installed", False: "not installed"}
+        super().__init__(
+            version,
+            f"migration {version} is out of step: yoyo's ledger says {says[yoyo]}, sqlx's says {says[sqlx]}, "
+            "and the log cannot settle it",
+            hint="look whether its tables exist, then say so with `yoyo mark` or `yoyo unmark`",
+        )
+
+
+class OtherSchema(LedgerError):
+    """The shipped torc schema was about to be put into a database that carries another one."""
+
+    def __init__(self, database: str, evidence: str) -> None:
+        self.database = database
+        self.evidence = evidence
+        super().__init__(
+            None,
+            f"{database} does not carry the torc schema that ships with this package: {evidence}",
+            hint="name the folder of its own migrations with --source (in Python: source=)",
+        )
+
+
+class TargetError(MigrationError):
+    """The version that was asked for cannot be reached.
+
+    Attributes:
+        version: the one asked for.
+    """
+
+    exit_code = 4
+
+    def __init__(self, version: int, sentence: str, *, hint: str | None = None) -> None:
+        self.version = version
+        super().__init__(sentence, hint=hint)
+
+
+class VersionNotPresent(TargetError):
+    """The source has no such version."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            version,
+            f"migration {version} is not present in the migration source",
+            hint="`torc-migrations status` lists the versions that there are",
+        )
+
+
+class VersionTooOld(TargetError):
+    """An upgrade was asked to end below what is installed already.
+
+    Attributes:
+        latest: the newest version installed.
+    """
+
+    def __init__(self, version: int, latest: int) -> None:
+        self.latest = latest
+        super().__init__(
+            version,
+            f"migration {version} is older than the latest applied migration {latest}",
+            hint=f"`torc-migrations rollback --target {version}` goes down to it",
+        )
+
+
+class VersionTooNew(TargetError):
+    """A rollback was asked to end above what is installed.
+
+    Attributes:
+        latest: the newest version installed.
+    """
+
+    def __init__(self, version: int, latest: int) -> None:
+        self.latest = latest
+        super().__init__(
+            version,
+            f"migration {version} is newer than the latest applied migration {latest}",
+            hint=f"`torc-migrations upgrade --target {version}` goes up to it",
+        )
+
+
+class Irreversible(TargetError):
+    """A rollback meets a migration without a down script; nothing at all is rolled back."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            version,
+            f"migration {version} has no down script and cannot be rolled back",
+            hint="stop above it with --target, or write its down script",
+        )
+
+
+class DependencyPending(TargetError):
+    """A migration was asked for whose dependency is neither installed nor asked for.
+
+    Attributes:
+        dependency: the id of the migration that has to come first.
+    """
+
+    def __init__(self, version: int, dependency: str) -> None:
+        self.dependency = dependency
+        super().__init__(
+            version,
+            f"migration {version} depends on {dependency}, which is pending",
+            hint="name both, or upgrade",
+        )
+
+
+class LockTimeout(MigrationError):
+    """Somebody else held the database for longer than we may wait.
+
+    Attributes:
+        holder: who, in words, as far as the system tells. waited: seconds.
+    """
+
+    exit_code = 5
+
+    def __init__(self, database: str, holder: str, waited: float) -> None:
+        self.database = database
+        self.holder = holder
+        self.waited = waited
+        super().__init__(
+            f"{holder} has kept {database} locked for the {waited:.1f} s that we waited",
+            hint="try again when it is done, or wait longer with --lock-timeout",
+        )
+
+
+class ExecutionFailed(MigrationError):
+    """A statement of a script failed.
+
+    Attributes:
+        step: the `Step` that was being performed.
+        reason: the database's own words.
+        path, line, column: where; line and column are counted from 1.
+        statement: the statement's text.
+        kept: whether statements before it remain in the database, because the script asked for no transaction.
+    """
+
+    exit_code = 6
+
+    def __init__(
+        self,
+        step: Step,
+        reason: str,
+        *,
+        path: str,
+        line: int,
+        column: int,
+        statement: str,
+        frame: str,
+        kept: bool = False,
+    ) -> None:
+        self.step = step
+        self.reason = reason
+        self.path = path
+        self.line = line
+        self.column = column
+        self.statement = statement
+        self.kept = kept
+        version = step.migration.version
+        super().__init__(
+            f"while executing migration {version}: {reason}",
+            frame=frame,
+            hint=_what_is_left(version, kept),
+        )
+
+
+class ForeignKeyViolations(MigrationError):
+    """A script left rows that point to no row; nothing of it was kept.
+
+    Attributes:
+        step: the `Step` that was being performed.
+        violations: tuples of (table, rowid or None, table pointed to).
+    """
+
+    exit_code = 6
+
+    def __init__(self, step: Step, violations: tuple[tuple[str, int | None, str], ...]) -> None:
+        self.step = step
+        self.violations = violations
+        table, rowid, parent = violations[0]
+        version = step.migration.version
+        super().__init__(
+            f"while executing migration {version}: {len(violations)} foreign key "
+            f"{'violation' if len(violations) == 1 else 'violations'}, first in table {table}, "
+            f"row {rowid}, which points to no row of {parent}",
+            hint=_what_is_left(version, kept=False),
+        )
+
+
+def _what_is_left(version: int, kept: bool) -> str:
+    if kept:
+        return f"{version} runs outside a transaction: what stands before this statement was kept, and is not recorded"
+    return f"nothing of {version} was kept"
+
+
+class DatabaseFailed(MigrationError):
+    """The database failed outside of any script: a full disk, a damaged or vanished file.
+
+    Attributes:
+        database: its name. reason: the driver's own words.
+    """
+
+    exit_code = 6
+
+    def __init__(self, database: str, reason: str) -> None:
+        self.database = database
+        self.reason = reason
+        super().__init__(f"{database} failed: {reason}")

@@ -1,0 +1,184 @@
+"""Read, record and erase in yoyo's ledger and in sqlx's."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import cached_property
+from time import gmtime, strftime
+from typing import TYPE_CHECKING
+
+from torc_migrations.database import Database, quote_identifier
+from torc_migrations.status import History, LogEntry, Recorded, SqlxRecord, YoyoRecord
+
+if TYPE_CHECKING:
+    from torc_migrations.backend import LedgerBackend
+    from torc_migrations.migration import Migration
+    from torc_migrations.plan import Action
+
+YOYO_TABLE = "_yoyo_migration"
+SQLX_TABLE = "_sqlx_migrations"
+
+# How a log entry of ours ends; before it stands what was done, after it sqlx's row as we left it.
+_WORD = "; sqlx: "
+_BY_US = "torc_migrations"
+_NO_ROW = "none"
+_UNKNOWN_TIME = -1
+
+CREATE_SQLX_TABLE = f"""
+CREATE TABLE IF NOT EXISTS {SQLX_TABLE} (
+    version BIGINT PRIMARY KEY,
+    description TEXT NOT NULL,
+    installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    success BOOLEAN NOT NULL,
+    checksum BLOB NOT NULL,
+    execution_time BIGINT NOT NULL
+)
+"""
+SELECT_SQLX_ROWS = f"""
+    SELECT version, description, checksum, success, CAST(installed_on AS TEXT), execution_time, rowid
+    FROM {SQLX_TABLE}
+"""
+SELECT_SQLX_ROW = f"""
+    {SELECT_SQLX_ROWS}
+    WHERE version = :version
+"""
+INSERT_SQLX_ROW = f"""
+    INSERT INTO {SQLX_TABLE} (version, description, installed_on, success, checksum, execution_time)
+    VALUES (:version, :description, :installed_on, TRUE, :checksum, :execution_time)
+"""
+DELETE_SQLX_ROW = f"""
+    DELETE FROM {SQLX_TABLE}
+    WHERE version = :version
+"""
+SELECT_YOYO_ROWS = """
+    SELECT migration_hash, migration_id, CAST(applied_at_utc AS TEXT)
+    FROM {table}
+"""
+SELECT_OLD_YOYO_ROWS = """
+    SELECT id, CAST(ctime AS TEXT)
+    FROM {table}
+"""
+SELECT_YOYO_LOG = """
+    SELECT migration_hash, operation, CAST(created_at_utc AS TEXT), comment
+    FROM _yoyo_log
+    ORDER BY rowid
+"""
+
+
+class Ledgers:
+    """Both ledgers of one database. Reading writes nothing; writing wants a transaction of the caller's."""
+
+    def __init__(self, database: Database, yoyo_table: str = YOYO_TABLE) -> None:
+        self._database = database
+        self._yoyo_table = yoyo_table
+        self.tables = frozenset({SQLX_TABLE, yoyo_table, "_yoyo_log", "_yoyo_version", "yoyo_lock"})
+
+    def read(self) -> Recorded:
+        """Return everything that the ledgers say; a table that does not exist says nothing."""
+        yoyo = self._read_yoyo()
+        return Recorded(
+            self._read_sqlx(),
+            yoyo,
+            self._read_log(),
+            bool(yoyo) and self._database.living_yoyo() is not None,
+        )
+
+    def create(self) -> None:
+        """Create the tables of both ledgers where they are missing, in the caller's transaction."""
+        if not self.tables - {"yoyo_lock"} <= set(self._database.tables()):
+            self._database.execute(CREATE_SQLX_TABLE)
+            self._backend.create_tables()
+
+    def record(self, migration: Migration, action: Action, elapsed_ns: int | None = None) -> None:
+        """Write that a migration is installed: sqlx's row, yoyo's row, and a line in yoyo's log.
+
+        A row that stands already is left as it is.
+        """
+        row = self._sqlx_row(migration) or self._insert_sqlx_row(migration, elapsed_ns)
+        if not self._backend.has_marked(migration):
+            self._backend.mark_one(migration, log=False)
+        self._log(migration, action, row.identity)
+
+    def erase(self, migration: Migration, action: Action) -> None:
+        """Write that a migration is not installed: no row anywhere, and a line in yoyo's log."""
+        self._database.execute(DELETE_SQLX_ROW, {"version": migration.version})
+        self._backend.unmark_one(migration, log=False)
+        self._log(migration, action, _NO_ROW)
+
+    @cached_property
+    def _backend(self) -> LedgerBackend:
+        from torc_migrations.backend import LedgerBackend
+
+        return LedgerBackend(self._database.connection, self._yoyo_table)
+
+    def _log(self, migration: Migration, action: Action, identity: str) -> None:
+        self._backend.comment = f"{_BY_US} {action.value}{_WORD}{identity}"
+        self._backend.log_migration(migration, action.value)
+
+    def _sqlx_row(self, migration: Migration) -> SqlxRecord | None:
+        row = self._database.execute(SELECT_SQLX_ROW, {"version": migration.version}).fetchone()
+        return SqlxRecord(*row) if row else None
+
+    def _insert_sqlx_row(self, migration: Migration, elapsed_ns: int | None) -> SqlxRecord:
+        installed_on = strftime("%Y-%m-%d %H:%M:%S", gmtime())
+        time = _UNKNOWN_TIME if elapsed_ns is None else elapsed_ns
+        facts = {
+            "version": migration.version,
+            "description": migration.description,
+            "installed_on": installed_on,
+            "checksum": migration.checksum,
+            "execution_time": time,
+        }
+        rowid = self._database.execute(INSERT_SQLX_ROW, facts).lastrowid or 0
+        return SqlxRecord(migration.version, migration.description, migration.checksum, True, installed_on, time, rowid)
+
+    def _rows(self, sql: str) -> list[tuple[object, ...]]:
+        try:
+            return self._database.execute(sql).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return []
+            raise
+
+    def _read_sqlx(self) -> dict[int, SqlxRecord]:
+        records = (SqlxRecord(*row) for row in self._rows(SELECT_SQLX_ROWS))  # type: ignore[arg-type]  # its columns
+        return {record.version: record for record in records}
+
+    def _read_yoyo(self) -> dict[str, YoyoRecord]:
+        table = quote_identifier(self._yoyo_table)
+        try:
+            rows = self._rows(SELECT_YOYO_ROWS.format(table=table))
+        except sqlite3.OperationalError as error:
+            if "no such column" not in str(error):
+                raise
+            return self._read_old_yoyo(table)
+        return {str(key): YoyoRecord(str(name), str(applied_at)) for key, name, applied_at in rows}
+
+    def _read_old_yoyo(self, table: str) -> dict[str, YoyoRecord]:
+        """Read a ledger from before yoyo 6, which had neither hashes nor a log."""
+        from hashlib import sha256
+
+        rows = self._rows(SELECT_OLD_YOYO_ROWS.format(table=table))
+        return {sha256(str(name).encode()).hexdigest(): YoyoRecord(str(name), str(at)) for name, at in rows}
+
+    def _read_log(self) -> dict[str, History]:
+        """Fold the log, oldest line first; by rowid, because clocks jump and two lines may share a second."""
+        log: dict[str, History] = {}
+        for key, operation, created_at, comment in self._rows(SELECT_YOYO_LOG):
+            entry = LogEntry(str(operation), str(created_at), _word(comment))
+            before = log.get(str(key))
+            if entry.word is not None:
+                log[str(key)] = History(entry, entry)
+            elif before is None:
+                log[str(key)] = History(entry)
+            else:
+                log[str(key)] = History(entry, before.ours, (*before.since, entry.operation))
+        return log
+
+
+def _word(comment: object) -> str | None:
+    """Return our last word from a comment in yoyo's log, or None where it is not ours."""
+    if not isinstance(comment, str) or not comment.startswith(_BY_US):
+        return None
+    _, found, word = comment.rpartition(_WORD)
+    return word if found else None

@@ -1,0 +1,150 @@
+"""Wait for a database that somebody else holds, with patience, and say who it is."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torc_migrations.errors import LockTimeout
+from torc_migrations.log import logger
+from torc_migrations.url import masked
+
+_FIRST_DELAY, _LONGEST_DELAY = 0.01, 1.0
+_SAY_AFTER, _SAY_EVERY = 1.0, 10.0
+
+# Where SQLite locks bytes of its file: https://sqlite.org/src/file/src/os.h, and of its -shm file in WAL mode.
+_RESERVED_BYTE = 0x40000001
+_SHARED_LAST = 0x40000001 + 510
+_WAL_WRITE_BYTE = 120
+
+
+class YoyoHolder(NamedTuple):
+    """A row in yoyo's lock table: whose it is, and since when (UTC)."""
+
+    pid: int
+    since: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether that process is still there, and not a younger one that was given the same number."""
+        return process_is_alive(self.pid) and not _started_after(self.pid, self.since)
+
+    def __str__(self) -> str:
+        return f"yoyo, {_process(self.pid)}, since {self.since[11:19]} UTC,"
+
+
+class Patience:
+    """A bounded wait: short naps first, longer ones later, a word in the log after a second and then every ten."""
+
+    def __init__(self, database: str, timeout: float) -> None:
+        self._database = database
+        self._timeout = timeout
+        self._began = time.monotonic()
+        self._delay = _FIRST_DELAY
+        self._say_at = _SAY_AFTER
+
+    def nap(self, holder: Callable[[], str]) -> None:
+        """Sleep a little.
+
+        Raises:
+            LockTimeout: all the time that was allowed is used up.
+        """
+        waited = time.monotonic() - self._began
+        if waited >= self._timeout:
+            raise LockTimeout(self._database, holder(), waited)
+        if waited >= self._say_at:
+            self._say_at = waited + _SAY_EVERY
+            _say(self._database, holder(), waited)
+        time.sleep(min(self._delay, self._timeout - waited))
+        self._delay = min(self._delay * 1.5, _LONGEST_DELAY)
+
+
+def _say(database: str, holder: str, waited: float) -> None:
+    logger().info("waiting for %s: %s holds it (%.0f s so far)", database, holder, waited)
+
+
+def sqlite_holder(path: str | None) -> str:
+    """Say who holds a SQLite file's lock, as far as the system tells.
+
+    Linux lists the locks on files in /proc/locks, and which process has each; elsewhere nobody knows.
+    """
+    if path is None:
+        return "another connection"
+    writers = _lock_owners(path, _RESERVED_BYTE, _RESERVED_BYTE)
+    writers += _lock_owners(f"{path}-shm", _WAL_WRITE_BYTE, _WAL_WRITE_BYTE)
+    owners = writers or _lock_owners(path, _RESERVED_BYTE, _SHARED_LAST)
+    return " and ".join(dict.fromkeys(_process(pid) for pid in owners)) or "another process"
+
+
+def _lock_owners(path: str, first: int, last: int) -> list[int]:
+    try:
+        found = os.stat(path)
+        with open("/proc/locks", encoding="ascii") as table:
+            rows = [line.split() for line in table]
+    except (OSError, UnicodeDecodeError):
+        return []
+    file = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    return [int(row[4]) for row in rows if len(row) == 8 and row[5] == file and _overlaps(row, first, last)]
+
+
+def _overlaps(row: list[str], first: int, last: int) -> bool:
+    end = sys.maxsize if row[7] == "EOF" else int(row[7])
+    return int(row[6]) <= last and end >= first
+
+
+def _process(pid: int) -> str:
+    if pid == os.getpid():
+        return "another connection of this process"
+    if pid <= 0:
+        return "a process in another container"
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            command = file.read(200).replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        command = ""
+    return f"process {pid} ({masked(command)})" if command else f"process {pid}"
+
+
+def process_is_alive(pid: int) -> bool:
+    """Tell whether a process of this machine has this number."""
+    if sys.platform == "win32":
+        return _is_alive_on_windows(pid)
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return isinstance(sys.exc_info()[1], PermissionError)
+    return True
+
+
+def _is_alive_on_windows(pid: int) -> bool:
+    """Ask the kernel for a handle; os.kill(pid, 0) would end the process there."""
+    import ctypes
+
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]  # there on Windows only
+    handle = kernel.OpenProcess(0x1000, False, pid)
+    if not handle:
+        return False
+    kernel.CloseHandle(handle)
+    return True
+
+
+def _started_after(pid: int, since: str) -> bool:
+    """Tell whether a process began well after a moment (UTC); False where the system does not tell."""
+    from datetime import UTC, datetime
+
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        with open("/proc/stat", encoding="ascii") as file:
+            boot = next(int(line.split()[1]) for line in file if line.startswith("btime"))
+        moment = datetime.fromisoformat(since).replace(tzinfo=UTC).timestamp()
+    except (OSError, ValueError, IndexError, StopIteration):
+        return False
+    return boot + ticks / os.sysconf("SC_CLK_TCK") > moment + 2

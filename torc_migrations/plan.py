@@ -1,0 +1,269 @@
+"""Decide which steps lead from a status to a target; pure, a plan is a function of a status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from typing import NamedTuple
+
+from torc_migrations.errors import (
+    DependencyPending,
+    Dirty,
+    Irreversible,
+    OutOfStep,
+    VersionMismatch,
+    VersionMissing,
+    VersionNotPresent,
+    VersionTooNew,
+    VersionTooOld,
+)
+from torc_migrations.migration import Migration, Script
+from torc_migrations.status import Entry, Status
+
+
+class Direction(Enum):
+    """The way a plan goes."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class Action(Enum):
+    """What one step does.
+
+    The values are the operations that yoyo's log knows.
+    """
+
+    APPLY = "apply"
+    ROLL_BACK = "rollback"
+    RECORD = "mark"
+    ERASE = "unmark"
+
+    @property
+    def done(self) -> str:
+        """The action in the past tense."""
+        return {"apply": "applied", "rollback": "rolled back", "mark": "recorded", "unmark": "erased"}[self.value]
+
+
+class Step(NamedTuple):
+    """One migration, and what is done with it in one transaction.
+
+    RECORD and ERASE run no SQL: they write what a ledger lacks, and remove what is stale in one.
+    """
+
+    migration: Migration
+    action: Action
+
+    @property
+    def script(self) -> Script | None:
+        """The script that the step runs, or None."""
+        if self.action is Action.APPLY:
+            return self.migration.up
+        return self.migration.down if self.action is Action.ROLL_BACK else None
+
+
+class Plan(NamedTuple):
+    """The steps that lead to a target, in order.
+
+    `skipped` are the migrations that a target leaves as they are; `notes` are sentences for people.
+    """
+
+    direction: Direction
+    steps: tuple[Step, ...]
+    skipped: tuple[Migration, ...] = ()
+    target: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Outcome(NamedTuple):
+    """A step that was performed, and its time in nanoseconds."""
+
+    step: Step
+    elapsed_ns: int
+
+    def as_text(self) -> str:
+        """Return the line that sqlx prints; empty for a step that ran no SQL."""
+        return _line("Applied", self.step, self.elapsed_ns) if self.step.script else ""
+
+
+class Report(NamedTuple):
+    """What a run set out to do, and what it did."""
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def applied(self) -> tuple[int, ...]:
+        """The versions whose scripts were run, in order, whether up or down."""
+        return tuple(outcome.step.migration.version for outcome in self.outcomes if outcome.step.script)
+
+    def as_text(self) -> str:
+        """Return what `sqlx migrate run` and `revert` print, without colours."""
+        return "".join(outcome.as_text() for outcome in self.outcomes) + skipped_text(self.plan)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the same as values that `json` takes."""
+        return {
+            "direction": self.plan.direction.value,
+            "target": self.plan.target,
+            "steps": [
+                {
+                    "version": outcome.step.migration.version,
+                    "id": outcome.step.migration.id,
+                    "action": outcome.step.action.value,
+                    "elapsed_ns": outcome.elapsed_ns,
+                }
+                for outcome in self.outcomes
+            ],
+            "skipped": [migration.version for migration in self.plan.skipped],
+            "notes": list(self.plan.notes),
+        }
+
+
+def plan_text(plan: Plan) -> str:
+    """Return what `sqlx migrate run --dry-run` prints for a plan."""
+    return "".join(_line("Can apply", step, 0) for step in plan.steps if step.script) + skipped_text(plan)
+
+
+def skipped_text(plan: Plan) -> str:
+    """Return sqlx's lines for the migrations that a plan leaves as they are."""
+    action = Action.APPLY if plan.direction is Direction.UP else Action.ROLL_BACK
+    return "".join(_line("Skipped", Step(migration, action), 0) for migration in plan.skipped)
+
+
+def _line(word: str, step: Step, elapsed_ns: int) -> str:
+    label = "migrate" if step.action is Action.APPLY else "revert"
+    migration = step.migration
+    return f"{word} {migration.version}/{label} {migration.description} ({duration_text(elapsed_ns)})\n"
+
+
+def duration_text(nanoseconds: int) -> str:
+    """Write a duration as Rust's `Duration` does: `1.234567ms`, `12µs`, `0ns`.
+
+    https://doc.rust-lang.org/std/time/struct.Duration.html#impl-Debug-for-Duration
+    """
+    for unit, size, digits in (("s", 1_000_000_000, 9), ("ms", 1_000_000, 6), ("µs", 1_000, 3)):
+        if nanoseconds >= size:
+            whole, rest = divmod(nanoseconds, size)
+            fraction = f"{rest:0{digits}}".rstrip("0")
+            return f"{whole}.{fraction}{unit}" if fraction else f"{whole}{unit}"
+    return f"{nanoseconds}ns"
+
+
+def plan_upgrade(
+    status: Status, target: int | None = None, *, ignore_missing: bool = False, accept_newer: bool = False
+) -> Plan:
+    """Plan the way up to `target`, or to the newest migration; every check comes before the first step.
+
+    Whatever is pending at or below the target is applied, in ascending order, whether newer migrations are installed
+    or not.
+
+    Raises:
+        TargetError: the target is unknown, or older than what is installed.
+        LedgerError: what is installed is missing, edited, dirty or out of step.
+    """
+    _check_present(status, () if target is None else (target,))
+    notes = _check_ledgers(status, ignore_missing=ignore_missing, accept_newer=accept_newer)
+    latest = status.latest
+    if target is not None and latest is not None and target < latest:
+        raise VersionTooOld(target, latest)
+    _check_unchanged(status)
+    skipped = tuple(m for m in status.pending if target is not None and m.version > target)
+    wanted = {migration.version for migration in status.pending if migration not in skipped}
+    return Plan(Direction.UP, tuple(_steps_up(status, wanted)), skipped, target, notes)
+
+
+def plan_apply(
+    status: Status, versions: Iterable[int], *, ignore_missing: bool = False, accept_newer: bool = False
+) -> Plan:
+    """Plan to apply exactly these migrations; those that are installed already need no step.
+
+    Raises:
+        TargetError: a version is unknown, or a dependency of it is pending and not among them.
+        LedgerError: what is installed is missing, edited, dirty or out of step.
+    """
+    wanted = set(versions)
+    _check_present(status, sorted(wanted))
+    notes = _check_ledgers(status, ignore_missing=ignore_missing, accept_newer=accept_newer)
+    _check_unchanged(status)
+    _check_dependencies(status, wanted)
+    return Plan(Direction.UP, tuple(_steps_up(status, wanted)), notes=notes)
+
+
+def plan_rollback(status: Status, target: int | None = None, *, ignore_missing: bool = False) -> Plan:
+    """Plan the way down: to `target`, which stays; everything for 0; the newest migration for None.
+
+    Raises:
+        TargetError: the target is unknown or newer than what is installed, or a migration on the way is irreversible.
+        LedgerError: what is installed is missing, dirty or out of step.
+    """
+    _check_present(status, (target,) if target else ())
+    notes = _check_ledgers(status, ignore_missing=ignore_missing, accept_newer=False)
+    installed = tuple(reversed(status.installed))
+    latest = status.latest
+    if target and (latest is None or target > latest):
+        raise VersionTooNew(target, latest or 0)
+    down = installed[:1] if target is None else tuple(m for m in installed if m.version > target)
+    for migration in down:
+        if not migration.reversible:
+            raise Irreversible(migration.version)
+    skipped = () if target is None else tuple(m for m in installed if m.version <= target and m.reversible)
+    steps = [*_adoptions(status), *(Step(migration, Action.ROLL_BACK) for migration in down)]
+    return Plan(Direction.DOWN, tuple(steps), skipped, target, notes)
+
+
+def _check_present(status: Status, versions: Iterable[int]) -> None:
+    present = {entry.migration.version for entry in status.entries}
+    for version in versions:
+        if version not in present:
+            raise VersionNotPresent(version)
+
+
+def _check_ledgers(status: Status, *, ignore_missing: bool, accept_newer: bool) -> tuple[str, ...]:
+    """Check, in sqlx's order, that the ledgers can be built upon; return what is accepted all the same."""
+    if status.dirty:
+        raise Dirty(status.dirty[0])
+    newest = status.entries[-1].migration.version if status.entries else 0
+    refused = [v for v in status.missing if not ignore_missing and not (accept_newer and v > newest)]
+    if refused:
+        raise VersionMissing(refused[0])
+    for entry in status.entries:
+        if entry.out_of_step:
+            raise OutOfStep(entry.migration.version, yoyo=entry.yoyo is not None, sqlx=entry.sqlx is not None)
+    return tuple(
+        f"{version} is installed, but newer than every file: the database is ahead of this release"
+        for version in status.missing
+        if accept_newer and version > newest
+    )
+
+
+def _check_unchanged(status: Status) -> None:
+    for entry in status.entries:
+        if entry.changed and entry.sqlx is not None:
+            migration = entry.migration
+            raise VersionMismatch(migration.version, recorded=entry.sqlx.checksum, local=migration.checksum)
+
+
+def _check_dependencies(status: Status, wanted: set[int]) -> None:
+    there = {e.migration.id for e in status.entries if e.installed or e.migration.version in wanted}
+    for entry in status.entries:
+        for dependency in entry.migration.depends if entry.migration.version in wanted else ():
+            if dependency not in there:
+                raise DependencyPending(entry.migration.version, dependency)
+
+
+def _steps_up(status: Status, wanted: set[int]) -> Iterator[Step]:
+    yield from _adoptions(status)
+    for migration in status.pending:
+        if migration.version in wanted:
+            yield Step(migration, Action.APPLY)
+
+
+def _adoptions(status: Status) -> Iterator[Step]:
+    for entry in status.entries:
+        if not entry.in_step:
+            yield _adoption(entry)
+
+
+def _adoption(entry: Entry) -> Step:
+    return Step(entry.migration, Action.RECORD if entry.installed else Action.ERASE)

@@ -1,0 +1,198 @@
+"""Cut SQL text into statements, read its directives, and find a place in it; bytes in, values out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from sqlite3 import complete_statement
+from typing import NamedTuple
+
+BOM = b"\xef\xbb\xbf"
+
+# One token of SQL, as far as the end of a statement is concerned: a quote or a comment hides what is in it.
+# Where its end is missing it runs to the end of the text, as it does for SQLite.
+_TOKEN = re.compile(
+    rb"""
+      (?P<semicolon> ; )
+    | (?P<blank>     [ \t\n\f\r]+ | \xef\xbb\xbf | --[^\n]* | /\*(?: .*?\*/ | .*\Z ) )
+    | (?P<quoted>    '[^']*(?:'|\Z) | "[^"]*(?:"|\Z) | `[^`]*(?:`|\Z) | \[[^\]]*(?:\]|\Z) )
+    | (?P<word>      [A-Za-z0-9_$\x80-\xff]+ )
+    | (?P<sign>      . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_LEADING_BLANK = re.compile(rb"(?:[ \t\n\f\r]+|\xef\xbb\xbf|--[^\n]*|/\*(?:.*?\*/|.*\Z))*", re.DOTALL)
+
+# The states of https://sqlite.org/c3ref/complete.html, and where each kind of token leads.
+# A semicolon ends the statement, unless it stands in a trigger's body.
+_NEXT_STATE = {
+    "start": {"explain": "explain", "create": "create"},
+    "explain": {"create": "create", "other": "explain"},
+    "create": {"temp": "create", "trigger": "trigger body"},
+    "normal": {},
+    "trigger body": {"semicolon": "after semicolon", "other": "trigger body"},
+    "after semicolon": {"semicolon": "after semicolon", "end": "after end", "other": "trigger body"},
+    "after end": {"other": "trigger body"},
+}
+_IN_TRIGGER = {"trigger body", "after semicolon"}
+_KEYWORDS = {
+    b"explain": "explain",
+    b"create": "create",
+    b"temp": "temp",
+    b"temporary": "temp",
+    b"trigger": "trigger",
+    b"end": "end",
+}
+
+_DIRECTIVE = re.compile(rb"\s*--\s*(transactional|depends|foreign-keys)\s*:[ \t]*(.*?)\s*\Z")
+
+
+class Statement(NamedTuple):
+    """One statement: where its text begins in the script, in bytes, and the text, unstripped."""
+
+    offset: int
+    text: str
+
+
+class Place(NamedTuple):
+    """A place in a text: line and column counted from 1, the column in characters, and the line itself."""
+
+    line: int
+    column: int
+    text: str
+
+
+class Directives(NamedTuple):
+    """What a script asks for in the comments at its head."""
+
+    transactional: bool = True
+    foreign_keys: bool = False
+    depends: tuple[str, ...] = ()
+
+
+def statements(sql: bytes) -> Iterator[Statement]:
+    """Cut a script where SQLite itself would, in time linear in its length.
+
+    SQLite's own judgement is asked at the first semicolon. Only where that one lies in a quote, a comment or a
+    trigger is the statement walked through, once, to its true end. What follows the last semicolon is a
+    statement too, unless it is blank.
+    """
+    start = len(BOM) if sql.startswith(BOM) else 0
+    # A byte order mark inside the text is blank to SQLite's parser, but a letter to complete_statement().
+    trusted = sql.find(BOM, start) < 0
+    while end := sql.find(b";", start) + 1:
+        text = sql[start:end].decode()
+        if not (trusted and complete_statement(text)):
+            end = _statement_end(sql, start)
+            if first_token(sql, start) == len(sql):
+                return
+            text = sql[start:end].decode()
+        yield Statement(start, text)
+        start = end
+    if first_token(sql, start) < len(sql):
+        yield Statement(start, sql[start:].decode())
+
+
+def _statement_end(sql: bytes, start: int) -> int:
+    state = "start"
+    for token in _TOKEN.finditer(sql, start):
+        kind = token.lastgroup
+        if kind == "blank":
+            continue
+        if kind == "semicolon" and state not in _IN_TRIGGER:
+            return token.end()
+        if kind == "word":
+            kind = _KEYWORDS.get(token.group().lower(), "other")
+        moves = _NEXT_STATE[state]
+        state = moves.get(kind or "other") or moves.get("other", "normal")
+    return len(sql)
+
+
+def first_token(sql: bytes, offset: int) -> int:
+    """Return where the first thing that is neither blank nor comment stands, at `offset` or after it, in bytes."""
+    return _LEADING_BLANK.match(sql, offset).end()  # type: ignore[union-attr]  # it matches the empty text
+
+
+def fault_offset(sql: bytes, statement: Statement, reason: str) -> int:
+    """Return where a failed statement is wrong, in bytes: at the word that SQLite names, if it stands there once."""
+    begin = first_token(sql, statement.offset)
+    named = re.match(r'near "(.+)": syntax error', reason, re.DOTALL)
+    if named is None:
+        return begin
+    word = re.escape(named[1].encode())
+    pattern = rb"(?<!\w)" + word + rb"(?!\w)" if named[1].isidentifier() else word
+    end = statement.offset + len(statement.text.encode())
+    hits = [hit.start() for hit in re.compile(pattern).finditer(sql, begin, end)]
+    return hits[0] if len(hits) == 1 else begin
+
+
+def place(sql: bytes, offset: int) -> Place:
+    """Return the line and column of a byte of a text."""
+    begin = sql.rfind(b"\n", 0, offset) + 1
+    end = sql.find(b"\n", offset)
+    line = sql[begin : end if end >= 0 else len(sql)].removesuffix(b"\r")
+    if begin == 0 and line.startswith(BOM):
+        begin, line = len(BOM), line[len(BOM) :]
+    column = len(sql[begin:offset].decode(errors="replace")) + 1
+    return Place(sql.count(b"\n", 0, offset) + 1, column, line.decode(errors="replace"))
+
+
+def frame(path: str, where: Place) -> str:
+    """Draw a place in a file: its name, the line, and a caret below the column."""
+    number = str(where.line)
+    width = max(4, len(number) + 3)
+    shown, before = _window(where.text, where.column - 1)
+    # Tabs stay tabs below, so that the caret stands under its letter whatever their width.
+    blank = "".join(letter if letter == "\t" else " " for letter in before)
+    return f"  --> {path}:{where.line}:{where.column}\n{number:>{width}} | {shown}\n{'':{width}} | {blank}^"
+
+
+def _window(line: str, at: int, width: int = 120) -> tuple[str, str]:
+    """Return the part of a line that is shown, and what of it stands before `at`; long lines are cut."""
+    if len(line) <= width:
+        return line, line[:at]
+    begin = max(0, at - width // 2)
+    return line[begin : begin + width], line[begin:at]
+
+
+def directives(sql: bytes) -> Directives:
+    """Read the directives in a script's leading comments, as yoyo and sqlx read theirs.
+
+    Raises:
+        ValueError: a directive has a value that it cannot have.
+    """
+    transactional = not sql.startswith(b"-- no-transaction")
+    foreign_keys = False
+    depends: list[str] = []
+    for name, value in _directive_lines(sql):
+        if name == "transactional":
+            transactional = _choice(name, value, {"true": transactional, "false": False})
+        elif name == "foreign-keys":
+            foreign_keys = _choice(name, value, {"on": True, "off": False})
+        else:
+            depends += value.split()
+    return Directives(transactional, foreign_keys, tuple(depends))
+
+
+def _directive_lines(sql: bytes) -> Iterator[tuple[str, str]]:
+    for line in _leading_comments(sql):
+        if found := _DIRECTIVE.match(line):
+            yield found[1].decode(), found[2].decode()
+
+
+def _leading_comments(sql: bytes) -> Iterator[bytes]:
+    begin = len(BOM) if sql.startswith(BOM) else 0
+    while begin < len(sql):
+        end = sql.find(b"\n", begin)
+        end = len(sql) if end < 0 else end
+        line = sql[begin:end]
+        if (bare := line.strip()) and not bare.startswith(b"--"):
+            return
+        yield line
+        begin = end + 1
+
+
+def _choice(name: str, value: str, choices: dict[str, bool]) -> bool:
+    if value.lower() not in choices:
+        raise ValueError(f"`-- {name}:` takes {' or '.join(choices)}, not {value!r}")
+    return choices[value.lower()]

@@ -1,0 +1,313 @@
+"""Work out what is installed from what two ledgers say; pure, no disk, no database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import NamedTuple
+
+from torc_migrations.migration import Migration, Source
+
+_APPLIED = {"apply": True, "mark": True, "rollback": False, "unmark": False}
+
+
+class State(Enum):
+    """What `sqlx migrate info` calls a migration; the values are its words."""
+
+    PENDING = "pending"
+    INSTALLED = "installed"
+    CHANGED = "installed (different checksum)"
+
+
+class Verdict(Enum):
+    """What two ledgers amount to for one migration."""
+
+    INSTALLED = "installed"
+    PENDING = "pending"
+    OUT_OF_STEP = "out of step"
+
+
+class SqlxRecord(NamedTuple):
+    """A row of sqlx's ledger; `installed_on` in UTC, `execution_time` in nanoseconds (-1: unknown)."""
+
+    version: int
+    description: str
+    checksum: bytes
+    success: bool
+    installed_on: str
+    execution_time: int
+    rowid: int
+
+    @property
+    def identity(self) -> str:
+        """What tells this row from another that sqlx writes for the same version later."""
+        return f"{self.rowid} {self.installed_on} {self.execution_time}"
+
+
+class YoyoRecord(NamedTuple):
+    """A row of yoyo's ledger; `applied_at` in UTC, written with a `T` or a blank."""
+
+    id: str
+    applied_at: str
+
+
+class LogEntry(NamedTuple):
+    """A line of yoyo's log.
+
+    `word` is None where somebody else wrote the line. Where we did, it is the identity of sqlx's row as it then
+    stood, or `none`.
+    """
+
+    operation: str
+    created_at: str
+    word: str | None = None
+
+
+class History(NamedTuple):
+    """What yoyo's log says of one migration: its last line, our last line, and the operations after ours."""
+
+    last: LogEntry
+    ours: LogEntry | None = None
+    since: tuple[str, ...] = ()
+
+
+class Recorded(NamedTuple):
+    """Everything the ledgers say.
+
+    `sqlx` is by version, `yoyo` and `log` by the hash of a migration's id. `yoyo_running` tells that a living stock
+    yoyo holds its lock, so that its ledger and its log may be half-way.
+    """
+
+    sqlx: Mapping[int, SqlxRecord] = {}
+    yoyo: Mapping[str, YoyoRecord] = {}
+    log: Mapping[str, History] = {}
+    yoyo_running: bool = False
+
+
+class Entry(NamedTuple):
+    """One migration of the source, and what the ledgers say of it."""
+
+    migration: Migration
+    verdict: Verdict
+    sqlx: SqlxRecord | None
+    yoyo: YoyoRecord | None
+
+    @property
+    def installed(self) -> bool:
+        """Whether the migration is installed; where nothing can tell, whether sqlx's ledger says so."""
+        if self.verdict is Verdict.OUT_OF_STEP:
+            return self.sqlx is not None
+        return self.verdict is Verdict.INSTALLED
+
+    @property
+    def state(self) -> State:
+        """The state as sqlx names it."""
+        if not self.installed:
+            return State.PENDING
+        return State.CHANGED if self.changed else State.INSTALLED
+
+    @property
+    def changed(self) -> bool:
+        """Whether the file was edited after it was installed."""
+        return self.installed and self.sqlx is not None and self.sqlx.checksum != self.migration.checksum
+
+    @property
+    def out_of_step(self) -> bool:
+        """Whether the ledgers contradict each other beyond what their log can settle."""
+        return self.verdict is Verdict.OUT_OF_STEP
+
+    @property
+    def in_step(self) -> bool:
+        """Whether both ledgers say what is true."""
+        return not self.out_of_step and (self.sqlx is None) == (self.yoyo is None) == (not self.installed)
+
+    @property
+    def note(self) -> str | None:
+        """What is amiss between the ledgers, in a sentence, or None."""
+        version = self.migration.version
+        if self.in_step:
+            return None
+        if self.out_of_step:
+            return f"{version} is out of step: {_says('yoyo', self.yoyo)}, {_says('sqlx', self.sqlx)}"
+        wrong = [name for name, row in (("yoyo", self.yoyo), ("sqlx", self.sqlx)) if (row is None) == self.installed]
+        word = "lacks" if self.installed else "still has"
+        return f"{version} is {self.verdict.value}; {' and '.join(wrong)}'s ledger {word} it, until the next upgrade"
+
+
+def _says(name: str, row: object | None) -> str:
+    return f"{name}'s ledger says {'not installed' if row is None else 'installed'}"
+
+
+class Status(NamedTuple):
+    """What is installed, pending and amiss in one database.
+
+    `entries` are the source's migrations by ascending version; `missing` are the versions in sqlx's ledger that have
+    no file; `foreign` are the ids in yoyo's ledger that have none; `dirty` are the versions that another tool began
+    and did not end; `notes` are sentences for people.
+    """
+
+    entries: tuple[Entry, ...]
+    missing: tuple[int, ...] = ()
+    foreign: tuple[str, ...] = ()
+    dirty: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def pending(self) -> tuple[Migration, ...]:
+        """The migrations that are not installed, by ascending version."""
+        return tuple(entry.migration for entry in self.entries if not entry.installed)
+
+    @property
+    def installed(self) -> tuple[Migration, ...]:
+        """The migrations that are installed, by ascending version."""
+        return tuple(entry.migration for entry in self.entries if entry.installed)
+
+    @property
+    def latest(self) -> int | None:
+        """The newest installed version, whether it has a file or not; None where nothing is installed."""
+        versions = [entry.migration.version for entry in self.entries if entry.installed]
+        return max([*versions, *self.missing], default=None)
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything is installed as it stands in the files, and nothing is amiss."""
+        return not (self.missing or self.dirty) and all(e.state is State.INSTALLED and e.in_step for e in self.entries)
+
+    def as_text(self) -> str:
+        """Return the listing of `sqlx migrate info`, byte for byte, without colours."""
+        return "".join(f"{line}\n" for entry in self.entries for line in _lines(entry))
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the same as values that `json` takes."""
+        return {
+            "migrations": [_entry_dict(entry) for entry in self.entries],
+            "latest": self.latest,
+            "pending": [migration.version for migration in self.pending],
+            "missing": list(self.missing),
+            "foreign": list(self.foreign),
+            "dirty": list(self.dirty),
+            "clean": self.clean,
+            "notes": list(self.notes),
+        }
+
+
+def _lines(entry: Entry) -> list[str]:
+    migration = entry.migration
+    lines = [f"{migration.version}/{entry.state.value} {migration.description}"]
+    if entry.changed and entry.sqlx is not None:
+        lines.append(f"applied migration had checksum {entry.sqlx.checksum.hex()}")
+        lines.append(f"local migration has checksum {migration.checksum.hex()}")
+    return lines
+
+
+def _entry_dict(entry: Entry) -> dict[str, object]:
+    migration, sqlx = entry.migration, entry.sqlx
+    return {
+        "version": migration.version,
+        "id": migration.id,
+        "description": migration.description,
+        "state": entry.state.value,
+        "reversible": migration.reversible,
+        "checksum": migration.checksum.hex(),
+        "installed_checksum": sqlx.checksum.hex() if sqlx else None,
+        "installed_on": sqlx.installed_on if sqlx else entry.yoyo.applied_at if entry.yoyo else None,
+        "execution_time_ns": sqlx.execution_time if sqlx else None,
+        "yoyo": entry.yoyo is not None,
+        "sqlx": sqlx is not None,
+        "in_step": entry.in_step,
+        "out_of_step": entry.out_of_step,
+    }
+
+
+def compare(source: Source, recorded: Recorded) -> Status:
+    """Compare the files with the ledgers."""
+    entries = tuple(_entry(migration, recorded) for migration in source.migrations)
+    versions = {migration.version for migration in source.migrations}
+    missing = tuple(version for version in sorted(recorded.sqlx) if version not in versions)
+    dirty = tuple(version for version, record in sorted(recorded.sqlx.items()) if not record.success)
+    notes = (*source.notes, *_notes(entries, missing, dirty))
+    return Status(entries, missing, _foreign(entries, recorded), dirty, notes)
+
+
+def _entry(migration: Migration, recorded: Recorded) -> Entry:
+    sqlx = recorded.sqlx.get(migration.version)
+    if not recorded.yoyo and not recorded.log:
+        return Entry(migration, Verdict.PENDING if sqlx is None else Verdict.INSTALLED, sqlx, None)
+    key = migration.hash
+    yoyo = recorded.yoyo.get(key)
+    verdict = judge(sqlx, yoyo, recorded.log.get(key))
+    if verdict is Verdict.OUT_OF_STEP and recorded.yoyo_running:
+        verdict = Verdict.INSTALLED if yoyo else Verdict.PENDING
+    return Entry(migration, verdict, sqlx, yoyo)
+
+
+def _foreign(entries: tuple[Entry, ...], recorded: Recorded) -> tuple[str, ...]:
+    known = sum(entry.yoyo is not None for entry in entries)
+    if known == len(recorded.yoyo):
+        return ()
+    ids = {entry.migration.id for entry in entries}
+    return tuple(sorted(record.id for record in recorded.yoyo.values() if record.id not in ids))
+
+
+def _notes(entries: tuple[Entry, ...], missing: tuple[int, ...], dirty: tuple[int, ...]) -> Iterator[str]:
+    yield from (entry.note for entry in entries if entry.note)
+    yield from (f"{version} is installed, but has no file in the source" for version in missing)
+    yield from (f"{version} is dirty: another tool began it and did not end it" for version in dirty)
+
+
+def judge(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, history: History | None) -> Verdict:
+    """Tell whether a migration is installed from its rows in two ledgers and its lines in yoyo's log.
+
+    The rule is that of docs/architecture.md, *Two ledgers, one truth*.
+    """
+    if history is None:
+        return _verdict(sqlx is not None or yoyo is not None)
+    if _APPLIED.get(history.last.operation, yoyo is not None) != (yoyo is not None):
+        return Verdict.OUT_OF_STEP  # a stock yoyo was killed between its log and its ledger
+    if history.ours is None:
+        return _without_our_word(sqlx, yoyo, history.last)
+    return _since_our_word(sqlx, yoyo, history, history.ours)
+
+
+def _verdict(installed: bool) -> Verdict:
+    return Verdict.INSTALLED if installed else Verdict.PENDING
+
+
+def _without_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, last: LogEntry) -> Verdict:
+    if (sqlx is None) == (yoyo is None) or sqlx is None:
+        return _verdict(yoyo is not None)
+    return _later(sqlx, last)
+
+
+def _since_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, history: History, ours: LogEntry) -> Verdict:
+    yoyo_wrote = history.last is not ours
+    sqlx_wrote = ours.word != (sqlx.identity if sqlx else "none")
+    if not yoyo_wrote and not sqlx_wrote:
+        return _verdict(_APPLIED[ours.operation])
+    if not sqlx_wrote:
+        return _verdict(yoyo is not None)
+    if not yoyo_wrote or (sqlx is None) == (yoyo is None):
+        return _verdict(sqlx is not None)
+    if sqlx is None:
+        return _vanished(history.since)
+    return _later(sqlx, history.last)
+
+
+def _vanished(since: tuple[str, ...]) -> Verdict:
+    """Judge where yoyo applied again and sqlx's row went, at a time that nothing tells.
+
+    A down script runs only on what is there: had sqlx gone first, yoyo could not have rolled back. Only a mark
+    leaves it open.
+    """
+    return Verdict.OUT_OF_STEP if {"mark", "unmark"} & set(since) else Verdict.PENDING
+
+
+def _later(sqlx: SqlxRecord, last: LogEntry) -> Verdict:
+    """Judge where sqlx has a row and yoyo has none: whoever wrote later is right."""
+    installed, removed = _second(sqlx.installed_on), _second(last.created_at)
+    return Verdict.OUT_OF_STEP if installed == removed else _verdict(installed > removed)
+
+
+def _second(timestamp: str) -> str:
+    """Return a timestamp to the second; stock yoyo writes some with a `T` and some with a blank."""
+    return timestamp[:19].replace("T", " ")
