@@ -35,6 +35,11 @@ class MigrationError(Exception):
             self.hint = hint
             self.add_note(f"hint: {hint}")
 
+    def as_dict(self) -> dict[str, object]:
+        """Return the error as values that `json` takes: its name, its sentence, its hint, and its plain facts."""
+        plain = {name: fact for name, fact in vars(self).items() if isinstance(fact, (str, int, float, bool))}
+        return {"type": type(self).__name__, "message": str(self), "exit_code": self.exit_code, **plain}
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args, self.__dict__)
 

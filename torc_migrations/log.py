@@ -5,11 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from logging import Logger
+
+_on_first_use: list[Callable[[Logger], None]] = []
 
 
 def logger() -> Logger:
     """Return the package's logger; the host decides where it goes."""
     from logging import getLogger
 
-    return getLogger("torc_migrations")
+    found = getLogger("torc_migrations")
+    while _on_first_use:
+        _on_first_use.pop()(found)
+    return found
+
+
+def on_first_use(prepare: Callable[[Logger], None]) -> None:
+    """Have the logger prepared before its first line: the command's way to load logging only where it is wanted."""
+    _on_first_use.append(prepare)

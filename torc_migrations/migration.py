@@ -192,6 +192,31 @@ def discover(source: SourceLike = None) -> Source:
     return Source(name, migrations, layout, halves.notes)
 
 
+def combine(sources: tuple[Source, ...]) -> Source:
+    """Make one source of several that share a database.
+
+    Raises:
+        SourceError: two of them have the same version, or different layouts.
+    """
+    first, *others = sources
+    for other in others:
+        first = _combined(first, other)
+    return first
+
+
+def _combined(one: Source, two: Source) -> Source:
+    name = f"{one.name} and {two.name}"
+    if {one.layout, two.layout} == {Layout.YOYO, Layout.SQLX}:
+        raise MixedLayout(name, (one.name, two.name))
+    files = {migration.version: migration.up.path for migration in one.migrations}
+    for migration in two.migrations:
+        if migration.version in files:
+            raise DuplicateVersion(name, migration.version, (files[migration.version], migration.up.path))
+    migrations = sorted((*one.migrations, *two.migrations), key=lambda migration: migration.version)
+    layout = two.layout if one.layout is Layout.SIMPLE else one.layout
+    return Source(name, tuple(migrations), layout, (*one.notes, *two.notes))
+
+
 def _listing(source: str | os.PathLike[str] | Traversable | None) -> tuple[str, list[_File]]:
     if source is None:
         return SHIPPED, _shipped_files()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from time import perf_counter_ns
 from typing import Literal, TypeAlias
@@ -19,7 +19,7 @@ from torc_migrations.plan import (
     Report,
     Step,
     duration_text,
-    plan_apply,
+    plan_exactly,
     plan_rollback,
     plan_upgrade,
 )
@@ -99,7 +99,18 @@ class Migrator:
         Raises:
             MigrationError: as for `upgrade`.
         """
-        return self._run(lambda status: plan_apply(status, versions, **self._leniency()), observer)
+        return self.perform(Action.APPLY, versions, observer=observer)
+
+    def perform(self, action: Action, versions: Iterable[int], *, observer: Observer | None = None) -> Report:
+        """Do one thing with exactly these migrations: apply, roll back, or only record or erase them in both ledgers.
+
+        Those that are so already are left alone.
+
+        Raises:
+            MigrationError: as for `upgrade`.
+        """
+        wanted = tuple(versions)
+        return self._run(lambda status: plan_exactly(status, action, wanted, **self._leniency()), observer)
 
     def rollback(self, target: int | None = None, *, observer: Observer | None = None) -> Report:
         """Roll back the newest migration, or all above `target`, which stays; 0 means everything.

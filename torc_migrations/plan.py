@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
@@ -61,6 +61,10 @@ class Step(NamedTuple):
             return self.migration.up
         return self.migration.down if self.action is Action.ROLL_BACK else None
 
+    def as_dict(self) -> dict[str, object]:
+        """Return the same as values that `json` takes."""
+        return {"version": self.migration.version, "id": self.migration.id, "action": self.action.value}
+
 
 class Plan(NamedTuple):
     """The steps that lead to a target, in order.
@@ -73,6 +77,16 @@ class Plan(NamedTuple):
     skipped: tuple[Migration, ...] = ()
     target: int | None = None
     notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the same as values that `json` takes."""
+        return {
+            "direction": self.direction.value,
+            "target": self.target,
+            "steps": [step.as_dict() for step in self.steps],
+            "skipped": [migration.version for migration in self.skipped],
+            "notes": list(self.notes),
+        }
 
 
 class Outcome(NamedTuple):
@@ -102,22 +116,9 @@ class Report(NamedTuple):
         return "".join(outcome.as_text() for outcome in self.outcomes) + skipped_text(self.plan)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the same as values that `json` takes."""
-        return {
-            "direction": self.plan.direction.value,
-            "target": self.plan.target,
-            "steps": [
-                {
-                    "version": outcome.step.migration.version,
-                    "id": outcome.step.migration.id,
-                    "action": outcome.step.action.value,
-                    "elapsed_ns": outcome.elapsed_ns,
-                }
-                for outcome in self.outcomes
-            ],
-            "skipped": [migration.version for migration in self.plan.skipped],
-            "notes": list(self.plan.notes),
-        }
+        """Return the same as values that `json` takes; the steps are those that were performed."""
+        steps = [{**outcome.step.as_dict(), "elapsed_ns": outcome.elapsed_ns} for outcome in self.outcomes]
+        return {**self.plan.as_dict(), "steps": steps}
 
 
 def plan_text(plan: Plan) -> str:
@@ -163,7 +164,7 @@ def plan_upgrade(
         LedgerError: what is installed is missing, edited, dirty or out of step.
     """
     _check_present(status, () if target is None else (target,))
-    notes = _check_ledgers(status, ignore_missing=ignore_missing, accept_newer=accept_newer)
+    notes = _check_ledgers(status, set(), ignore_missing=ignore_missing, accept_newer=accept_newer)
     latest = status.latest
     if target is not None and latest is not None and target < latest:
         raise VersionTooOld(target, latest)
@@ -173,21 +174,40 @@ def plan_upgrade(
     return Plan(Direction.UP, tuple(_steps_up(status, wanted)), skipped, target, notes)
 
 
-def plan_apply(
-    status: Status, versions: Iterable[int], *, ignore_missing: bool = False, accept_newer: bool = False
+def plan_exactly(
+    status: Status,
+    action: Action,
+    versions: Iterable[int],
+    *,
+    ignore_missing: bool = False,
+    accept_newer: bool = False,
 ) -> Plan:
-    """Plan to apply exactly these migrations; those that are installed already need no step.
+    """Plan to do one thing with exactly these migrations; those that are so already need no step.
+
+    RECORD and ERASE settle what is out of step.
 
     Raises:
-        TargetError: a version is unknown, or a dependency of it is pending and not among them.
+        TargetError: a version is unknown; a dependency is pending and not among them; a migration is irreversible.
         LedgerError: what is installed is missing, edited, dirty or out of step.
     """
     wanted = set(versions)
     _check_present(status, sorted(wanted))
-    notes = _check_ledgers(status, ignore_missing=ignore_missing, accept_newer=accept_newer)
-    _check_unchanged(status)
-    _check_dependencies(status, wanted)
-    return Plan(Direction.UP, tuple(_steps_up(status, wanted)), notes=notes)
+    settled = wanted if action in (Action.RECORD, Action.ERASE) else set[int]()
+    notes = _check_ledgers(status, settled, ignore_missing=ignore_missing, accept_newer=accept_newer)
+    goes_up = action in (Action.APPLY, Action.RECORD)
+    chosen = tuple(
+        entry.migration
+        for entry in status.entries
+        if entry.migration.version in wanted and (entry.installed is not goes_up or entry.out_of_step)
+    )
+    if action is Action.APPLY:
+        _check_unchanged(status)
+        _check_dependencies(status, wanted)
+    elif action is Action.ROLL_BACK:
+        _check_reversible(chosen)
+    steps = tuple(Step(migration, action) for migration in (chosen if goes_up else reversed(chosen)))
+    direction = Direction.UP if goes_up else Direction.DOWN
+    return Plan(direction, (*_adoptions(status, settled), *steps), notes=notes)
 
 
 def plan_rollback(status: Status, target: int | None = None, *, ignore_missing: bool = False) -> Plan:
@@ -198,15 +218,13 @@ def plan_rollback(status: Status, target: int | None = None, *, ignore_missing: 
         LedgerError: what is installed is missing, dirty or out of step.
     """
     _check_present(status, (target,) if target else ())
-    notes = _check_ledgers(status, ignore_missing=ignore_missing, accept_newer=False)
+    notes = _check_ledgers(status, set(), ignore_missing=ignore_missing, accept_newer=False)
     installed = tuple(reversed(status.installed))
     latest = status.latest
     if target and (latest is None or target > latest):
         raise VersionTooNew(target, latest or 0)
     down = installed[:1] if target is None else tuple(m for m in installed if m.version > target)
-    for migration in down:
-        if not migration.reversible:
-            raise Irreversible(migration.version)
+    _check_reversible(down)
     skipped = () if target is None else tuple(m for m in installed if m.version <= target and m.reversible)
     steps = [*_adoptions(status), *(Step(migration, Action.ROLL_BACK) for migration in down)]
     return Plan(Direction.DOWN, tuple(steps), skipped, target, notes)
@@ -219,7 +237,7 @@ def _check_present(status: Status, versions: Iterable[int]) -> None:
             raise VersionNotPresent(version)
 
 
-def _check_ledgers(status: Status, *, ignore_missing: bool, accept_newer: bool) -> tuple[str, ...]:
+def _check_ledgers(status: Status, settled: set[int], *, ignore_missing: bool, accept_newer: bool) -> tuple[str, ...]:
     """Check, in sqlx's order, that the ledgers can be built upon; return what is accepted all the same."""
     if status.dirty:
         raise Dirty(status.dirty[0])
@@ -228,7 +246,7 @@ def _check_ledgers(status: Status, *, ignore_missing: bool, accept_newer: bool) 
     if refused:
         raise VersionMissing(refused[0])
     for entry in status.entries:
-        if entry.out_of_step:
+        if entry.out_of_step and entry.migration.version not in settled:
             raise OutOfStep(entry.migration.version, yoyo=entry.yoyo is not None, sqlx=entry.sqlx is not None)
     return tuple(
         f"{version} is installed, but newer than every file: the database is ahead of this release"
@@ -242,6 +260,12 @@ def _check_unchanged(status: Status) -> None:
         if entry.changed and entry.sqlx is not None:
             migration = entry.migration
             raise VersionMismatch(migration.version, recorded=entry.sqlx.checksum, local=migration.checksum)
+
+
+def _check_reversible(migrations: Iterable[Migration]) -> None:
+    for migration in migrations:
+        if not migration.reversible:
+            raise Irreversible(migration.version)
 
 
 def _check_dependencies(status: Status, wanted: set[int]) -> None:
@@ -259,9 +283,10 @@ def _steps_up(status: Status, wanted: set[int]) -> Iterator[Step]:
             yield Step(migration, Action.APPLY)
 
 
-def _adoptions(status: Status) -> Iterator[Step]:
+def _adoptions(status: Status, settled: Collection[int] = ()) -> Iterator[Step]:
+    """Write what a ledger lacks and erase what is stale in one, but for what is about to be settled anyway."""
     for entry in status.entries:
-        if not entry.in_step:
+        if not entry.in_step and entry.migration.version not in settled:
             yield _adoption(entry)
 
 

@@ -1,0 +1,88 @@
+"""Write to standard output and standard error: bytes for machines, colours for people."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TextIO
+
+_COLOURS = {"cyan": "36", "green": "32", "yellow": "33", "red": "31", "dim": "2"}
+_LABELS = {"error": "red", "hint": "cyan", "note": "yellow"}
+_STATES = {
+    "installed (different checksum)": "red",
+    "installed": "green",
+    "pending": "yellow",
+    "migrate": "green",
+    "revert": "green",
+}
+_LINE = re.compile(
+    r"(?P<word>(?:Applied |Skipped |Can apply )?)(?P<version>[+-]?\d+)/"
+    rf"(?P<state>{'|'.join(map(re.escape, _STATES))}) (?P<text>.*?)(?P<time> \([0-9.]+(?:s|ms|µs|ns)\))?\n"
+)
+
+
+class Terminal:
+    """The command's two streams, either of which may be a terminal, a pipe, a file, or closed."""
+
+    def __init__(self) -> None:
+        self._colour_out = _has_colours(sys.stdout)
+        self._colour_err = _has_colours(sys.stderr)
+
+    def is_interactive(self) -> bool:
+        """Tell whether somebody sits there: both ends are a terminal."""
+        return _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
+
+    def write_listing(self, text: str) -> None:
+        """Write lines in the words of sqlx to standard output, in UTF-8 whatever the locale."""
+        self._write(_LINE.sub(_coloured, text) if self._colour_out else text)
+
+    def write_json(self, value: object) -> None:
+        """Write one JSON document to standard output."""
+        import json
+
+        self._write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+    def _write(self, text: str) -> None:
+        if sys.stdout is None:
+            return
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.flush()
+
+    def say(self, label: str, sentence: str) -> None:
+        """Tell a person something on standard error, behind `error:`, `hint:` or `note:`."""
+        self.tell(f"{paint(label, _LABELS[label]) if self._colour_err else label}: {sentence}")
+
+    def tell(self, text: str) -> None:
+        """Write lines to standard error."""
+        if sys.stderr is not None:
+            print(text, file=sys.stderr, flush=True)
+
+    def ask(self, question: str) -> bool:
+        """Ask a person; anything but yes is no."""
+        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def abandon(self) -> None:
+        """Give up standard output, whose reader has gone, so that Python's last flush does not complain."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def _has_colours(stream: TextIO | None) -> bool:
+    """Follow https://no-color.org: any value but the empty one switches colours off."""
+    return _is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, colour: str) -> str:
+    """Colour a text for a terminal."""
+    return f"\033[{_COLOURS[colour]}m{text}\033[0m"
+
+
+def _coloured(line: re.Match[str]) -> str:
+    state = paint(line["state"], _STATES[line["state"]])
+    time = " " + paint(line["time"].strip(), "dim") if line["time"] else ""
+    return f"{line['word']}{paint(line['version'], 'cyan')}/{state} {line['text']}{time}\n"
