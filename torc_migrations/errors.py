@@ -31,9 +31,9 @@ class MigrationError(Exception):
         if frame is not None:
             self.frame = frame
             self.add_note(frame)
-        if hint is not None:
-            self.hint = hint
-            self.add_note(f"hint: {hint}")
+        self.hint = self.hint if hint is None else hint
+        if self.hint is not None:
+            self.add_note(f"hint: {self.hint}")
 
     def as_dict(self) -> dict[str, object]:
         """Return the error as values that `json` takes: its name, its sentence, its hint, and its plain facts."""
@@ -76,26 +76,22 @@ class BadName(SourceError):
 class DuplicateVersion(SourceError):
     """Two files claim the same version; sqlx's ledger has one row a version."""
 
+    hint = "give one of them a version of its own, unless it is installed somewhere already"
+
     def __init__(self, source: str, version: int, names: tuple[str, str]) -> None:
         self.version = version
         self.names = names
-        super().__init__(
-            source,
-            f"version {version} stands twice in {source}: {names[0]!r} and {names[1]!r}",
-            hint="give one of them a version of its own, unless it is installed somewhere already",
-        )
+        super().__init__(source, f"version {version} stands twice in {source}: {names[0]!r} and {names[1]!r}")
 
 
 class MixedLayout(SourceError):
     """One folder holds both `.rollback.sql` (yoyo's layout) and `.up.sql` or `.down.sql` (sqlx's)."""
 
+    hint = "keep one layout a folder; `torc-migrations export` writes a folder in the other"
+
     def __init__(self, source: str, names: tuple[str, str]) -> None:
         self.names = names
-        super().__init__(
-            source,
-            f"{source} mixes two layouts: {names[0]!r} is yoyo's, {names[1]!r} is sqlx's",
-            hint="keep one layout a folder; `torc-migrations export` writes a folder in the other",
-        )
+        super().__init__(source, f"{source} mixes two layouts: {names[0]!r} is yoyo's, {names[1]!r} is sqlx's")
 
 
 class BadScript(SourceError):
@@ -165,12 +161,11 @@ class LedgerError(MigrationError):
 class VersionMissing(LedgerError):
     """An installed version has no file in the source."""
 
+    hint = "bring its file back, name the right folder with --source, or pass --ignore-missing"
+
     def __init__(self, version: int) -> None:
-        super().__init__(
-            version,
-            f"migration {version} was previously applied but is missing in the resolved migrations",
-            hint="bring its file back, name the right folder with --source, or pass --ignore-missing",
-        )
+        sentence = f"migration {version} was previously applied but is missing in the resolved migrations"
+        super().__init__(version, sentence)
 
 
 class VersionMismatch(LedgerError):
@@ -180,24 +175,20 @@ class VersionMismatch(LedgerError):
         recorded, local: the SHA-384 in the ledger and that of the file, 48 bytes each.
     """
 
+    hint = "put the file back as it was applied, and write the change as a new migration"
+
     def __init__(self, version: int, *, recorded: bytes, local: bytes) -> None:
         self.recorded = recorded
         self.local = local
-        super().__init__(
-            version,
-            f"migration {version} was previously applied but has been modified",
-            hint="put the file back as it was applied, and write the change as a new migration",
-        )
+        super().__init__(version, f"migration {version} was previously applied but has been modified")
 
 
 class Dirty(LedgerError):
     """A row with success = false: another tool began this migration and did not end it."""
 
     def __init__(self, version: int) -> None:
-        super().__init__(
-            version,
-            f"migration {version} is partially applied; fix and remove row from `_sqlx_migrations` table",
-        )
+        sentence = f"migration {version} is partially applied; fix and remove row from `_sqlx_migrations` table"
+        super().__init__(version, sentence)
 
 
 class OutOfStep(LedgerError):
@@ -207,6 +198,8 @@ class OutOfStep(LedgerError):
         yoyo, sqlx: whether yoyo's ledger, and sqlx's, say that the migration is installed.
     """
 
+    hint = "look whether its tables exist, then say so with `yoyo mark` or `yoyo unmark`"
+
     def __init__(self, version: int, *, yoyo: bool, sqlx: bool) -> None:
         self.yoyo = yoyo
         self.sqlx = sqlx
@@ -215,21 +208,18 @@ class OutOfStep(LedgerError):
             version,
             f"migration {version} is out of step: yoyo's ledger says {says[yoyo]}, sqlx's says {says[sqlx]}, "
             "and the log cannot settle it",
-            hint="look whether its tables exist, then say so with `yoyo mark` or `yoyo unmark`",
         )
 
 
 class OtherSchema(LedgerError):
     """The shipped torc schema was about to be put into a database that carries another one."""
 
+    hint = "name the folder of its own migrations with --source (in Python: source=)"
+
     def __init__(self, database: str, evidence: str) -> None:
         self.database = database
         self.evidence = evidence
-        super().__init__(
-            None,
-            f"{database} does not carry the torc schema that ships with this package: {evidence}",
-            hint="name the folder of its own migrations with --source (in Python: source=)",
-        )
+        super().__init__(None, f"{database} does not carry the torc schema that ships with this package: {evidence}")
 
 
 class TargetError(MigrationError):
@@ -249,20 +239,14 @@ class TargetError(MigrationError):
 class VersionNotPresent(TargetError):
     """The source has no such version."""
 
+    hint = "`torc-migrations status` lists the versions that there are"
+
     def __init__(self, version: int) -> None:
-        super().__init__(
-            version,
-            f"migration {version} is not present in the migration source",
-            hint="`torc-migrations status` lists the versions that there are",
-        )
+        super().__init__(version, f"migration {version} is not present in the migration source")
 
 
 class VersionTooOld(TargetError):
-    """An upgrade was asked to end below what is installed already.
-
-    Attributes:
-        latest: the newest version installed.
-    """
+    """An upgrade was asked to end below `latest`, the newest version installed."""
 
     def __init__(self, version: int, latest: int) -> None:
         self.latest = latest
@@ -274,11 +258,7 @@ class VersionTooOld(TargetError):
 
 
 class VersionTooNew(TargetError):
-    """A rollback was asked to end above what is installed.
-
-    Attributes:
-        latest: the newest version installed.
-    """
+    """A rollback was asked to end above `latest`, the newest version installed."""
 
     def __init__(self, version: int, latest: int) -> None:
         self.latest = latest
@@ -292,12 +272,10 @@ class VersionTooNew(TargetError):
 class Irreversible(TargetError):
     """A rollback meets a migration without a down script; nothing at all is rolled back."""
 
+    hint = "stop above it with --target, or write its down script"
+
     def __init__(self, version: int) -> None:
-        super().__init__(
-            version,
-            f"migration {version} has no down script and cannot be rolled back",
-            hint="stop above it with --target, or write its down script",
-        )
+        super().__init__(version, f"migration {version} has no down script and cannot be rolled back")
 
 
 class DependencyPending(TargetError):
@@ -307,13 +285,11 @@ class DependencyPending(TargetError):
         dependency: the id of the migration that has to come first.
     """
 
+    hint = "name both, or upgrade"
+
     def __init__(self, version: int, dependency: str) -> None:
         self.dependency = dependency
-        super().__init__(
-            version,
-            f"migration {version} depends on {dependency}, which is pending",
-            hint="name both, or upgrade",
-        )
+        super().__init__(version, f"migration {version} depends on {dependency}, which is pending")
 
 
 class LockTimeout(MigrationError):
@@ -324,15 +300,13 @@ class LockTimeout(MigrationError):
     """
 
     exit_code = 5
+    hint = "try again when it is done, or wait longer with --lock-timeout"
 
     def __init__(self, database: str, holder: str, waited: float) -> None:
         self.database = database
         self.holder = holder
         self.waited = waited
-        super().__init__(
-            f"{holder} has kept {database} locked for the {waited:.1f} s that we waited",
-            hint="try again when it is done, or wait longer with --lock-timeout",
-        )
+        super().__init__(f"{holder} has kept {database} locked for the {waited:.1f} s that we waited")
 
 
 class ExecutionFailed(MigrationError):
@@ -388,12 +362,12 @@ class ForeignKeyViolations(MigrationError):
     def __init__(self, step: Step, violations: tuple[tuple[str, int | None, str], ...]) -> None:
         self.step = step
         self.violations = violations
-        table, rowid, parent = violations[0]
         version = step.migration.version
+        table, rowid, parent = violations[0]
+        row = "a row" if rowid is None else f"row {rowid}"
+        count = f"{len(violations)} foreign key violations, first" if violations[1:] else "1 foreign key violation"
         super().__init__(
-            f"while executing migration {version}: {len(violations)} foreign key "
-            f"{'violation' if len(violations) == 1 else 'violations'}, first in table {table}, "
-            f"row {rowid}, which points to no row of {parent}",
+            f"while executing migration {version}: {count}: {row} of {table} points to no row of {parent}",
             hint=_what_is_left(version, kept=False),
         )
 

@@ -1,4 +1,4 @@
-"""Read a folder of migrations, in yoyo's layout or in sqlx's; the only room that reads SQL files."""
+"""Read a source of migrations, in yoyo's layout or in sqlx's; the only room that reads SQL files."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from torc_migrations.errors import (
     MixedLayout,
     SourceError,
 )
+from torc_migrations.listing import SHIPPED as SHIPPED  # where the other rooms look for it
+from torc_migrations.listing import File, list_files
 from torc_migrations.script import Directives, directives, frame, place
 
 if TYPE_CHECKING:
@@ -25,11 +27,10 @@ if TYPE_CHECKING:
 
 SourceLike: TypeAlias = "str | os.PathLike[str] | Traversable | Source | None"
 
-SHIPPED = "the torc schema that ships with this package"
-
 _UP, _DOWN, _ROLLBACK, _SIMPLE = ".up.sql", ".down.sql", ".rollback.sql", ".sql"
-_LARGEST_VERSION = 2**63 - 1
-_NUMBER = re.compile(r"[+-]?[0-9]+\Z")
+# sqlx's versions are signed, of 64 bits; no file's name is longer than 255 bytes, a name in a zip may be.
+_VERSIONS = range(-(2**63), 2**63)
+_NUMBER = re.compile(r"[+-]?[0-9]{1,255}\Z")
 # `20230101_01_AbCdE-some-words`, as `yoyo new` names its files: date, count, five random letters.
 _YOYO_GENERATED = re.compile(r"([0-9]{8})_([0-9]{2})_[A-Za-z0-9]{5}(?:-(.*))?\Z")
 # `0001.create-foo`, `001-create`: what else folders for yoyo are named like.
@@ -164,12 +165,6 @@ class Source(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class _File(NamedTuple):
-    name: str
-    path: str
-    file: Path | Traversable | None = None
-
-
 def discover(source: SourceLike = None) -> Source:
     """Read a source: a folder, `"package:name:folder"`, a `Traversable`, or None for the shipped torc schema.
 
@@ -180,16 +175,16 @@ def discover(source: SourceLike = None) -> Source:
     """
     if isinstance(source, Source):
         return source
-    name, files = _listing(source)
-    found = [file for file in files if file.name.endswith(_SIMPLE) and not file.name.startswith(".")]
+    name, files = list_files(source)
     _refuse_what_only_yoyo_runs(files)
+    found = [file for file in files if _is_sql(file)]
     layout = _layout(name, found)
     halves = _sorted_out(name, found, layout)
     migrations = tuple(_migrations(halves))
     if not migrations:
         raise SourceError(name, f"there is no migration in {name}", hint="`torc-migrations new DESCRIPTION` writes one")
     _check_dependencies(migrations)
-    return Source(name, migrations, layout, halves.notes)
+    return Source(name, migrations, layout, (*_notes(files), *halves.notes))
 
 
 def combine(sources: tuple[Source, ...]) -> Source:
@@ -207,7 +202,7 @@ def combine(sources: tuple[Source, ...]) -> Source:
 def _combined(one: Source, two: Source) -> Source:
     name = f"{one.name} and {two.name}"
     if {one.layout, two.layout} == {Layout.YOYO, Layout.SQLX}:
-        raise MixedLayout(name, (one.name, two.name))
+        raise MixedLayout(name, (one.name, two.name) if one.layout is Layout.YOYO else (two.name, one.name))
     files = {migration.version: migration.up.path for migration in one.migrations}
     for migration in two.migrations:
         if migration.version in files:
@@ -217,57 +212,7 @@ def _combined(one: Source, two: Source) -> Source:
     return Source(name, tuple(migrations), layout, (*one.notes, *two.notes))
 
 
-def _listing(source: str | os.PathLike[str] | Traversable | None) -> tuple[str, list[_File]]:
-    if source is None:
-        return SHIPPED, _shipped_files()
-    if isinstance(source, str) and source.startswith("package:"):
-        return source, _resource_files(source, _package_folder(source))
-    if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source), _folder_files(os.fspath(source))
-    return str(source), _resource_files(str(source), source)
-
-
-def _shipped_files() -> list[_File]:
-    """Find the shipped SQL: inside the installed package, or beside it in a clone that is installed editable."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    for folder in (os.path.join(here, "sql"), os.path.join(os.path.dirname(here), "sql")):
-        if os.path.isdir(folder):
-            return _folder_files(folder)
-    from importlib.resources import files  # a zipped package; costs more than all else on the way here
-
-    return _resource_files(SHIPPED, files("torc_migrations") / "sql")
-
-
-def _package_folder(source: str) -> Traversable:
-    from importlib.resources import files
-
-    name, _, folder = source.removeprefix("package:").partition(":")
-    try:
-        return files(name).joinpath(folder) if folder else files(name)
-    except (ModuleNotFoundError, ValueError, TypeError) as error:
-        raise SourceError(source, f"there is no package {name!r}", hint="say package:NAME:FOLDER") from error
-
-
-def _folder_files(folder: str) -> list[_File]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(_File(entry.name, entry.path) for entry in entries if entry.is_file())
-    except FileNotFoundError as error:
-        raise SourceError(folder, f"there is no folder {folder!r}", hint="name it with --source") from error
-    except NotADirectoryError as error:
-        raise SourceError(folder, f"{folder!r} is a file, not a folder", hint="name the folder it is in") from error
-    except OSError as error:
-        raise SourceError(folder, f"cannot read the folder {folder!r}: {error.strerror}") from error
-
-
-def _resource_files(name: str, folder: Traversable) -> list[_File]:
-    if not folder.is_dir():
-        raise SourceError(name, f"there is no folder {str(folder)!r}", hint="say package:NAME:FOLDER")
-    files = (_File(file.name, str(file), file) for file in folder.iterdir() if file.is_file())
-    return sorted(files, key=lambda file: file.name)
-
-
-def _refuse_what_only_yoyo_runs(files: list[_File]) -> None:
+def _refuse_what_only_yoyo_runs(files: list[File]) -> None:
     for file in files:
         if file.name.endswith(".py") and file.name != "__init__.py":
             raise BadScript(
@@ -283,7 +228,23 @@ def _refuse_what_only_yoyo_runs(files: list[_File]) -> None:
             )
 
 
-def _layout(source: str, files: list[_File]) -> Layout:
+def _is_sql(file: File) -> bool:
+    return file.name.endswith(_SIMPLE) and not file.name.startswith(".")
+
+
+def _notes(files: list[File]) -> Iterator[str]:
+    """Name the files that are not even SQL; but for those that are meant to be overlooked, and a package's own."""
+    for file in files:
+        hidden = file.name.startswith(".") and not file.name.endswith(_SIMPLE)
+        if not (_is_sql(file) or hidden or file.name == "__init__.py"):
+            yield _ignored(file)
+
+
+def _ignored(file: File) -> str:
+    return f"{file.path} is ignored: its name is not VERSION_DESCRIPTION.sql"
+
+
+def _layout(source: str, files: list[File]) -> Layout:
     yoyo = next((file.name for file in files if file.name.endswith(_ROLLBACK)), None)
     sqlx = next((file.name for file in files if file.name.endswith((_UP, _DOWN))), None)
     if yoyo and sqlx:
@@ -294,7 +255,7 @@ def _layout(source: str, files: list[_File]) -> Layout:
 class _Named(NamedTuple):
     """A file, and what its name says."""
 
-    file: _File
+    file: File
     id: str
     version: int
     description: str
@@ -308,17 +269,17 @@ class _Halves(NamedTuple):
     notes: tuple[str, ...]
 
 
-def _sorted_out(source: str, files: list[_File], layout: Layout) -> _Halves:
+def _sorted_out(source: str, files: list[File], layout: Layout) -> _Halves:
     ups: dict[int, _Named] = {}
     downs: dict[int, _Named] = {}
     notes = []
     for file in files:
-        stem, is_down = _stem(file.name, layout)
-        named = _named(source, file, stem, layout)
+        suffix = _suffix(file.name, layout)
+        named = _named(source, file, suffix, layout)
         if named is None:
-            notes.append(f"{file.path} is ignored, as sqlx ignores it: its name is not VERSION_DESCRIPTION.sql")
+            notes.append(_ignored(file))
             continue
-        half = downs if is_down else ups
+        half = downs if suffix in (_DOWN, _ROLLBACK) else ups
         if named.version in half:
             raise DuplicateVersion(source, named.version, (half[named.version].file.name, file.name))
         half[named.version] = named
@@ -338,23 +299,21 @@ def _without_up(ups: dict[int, _Named], downs: dict[int, _Named], layout: Layout
     return alone
 
 
-def _stem(name: str, layout: Layout) -> tuple[str, bool]:
-    down = _ROLLBACK if layout is Layout.YOYO else _DOWN
-    if name.endswith(down):
-        return name.removesuffix(down), True
-    return name.removesuffix(_UP if name.endswith(_UP) else _SIMPLE), False
+def _suffix(name: str, layout: Layout) -> str:
+    suffixes = (_ROLLBACK,) if layout is Layout.YOYO else (_UP, _DOWN)
+    return next((suffix for suffix in suffixes if name.endswith(suffix)), _SIMPLE)
 
 
-def _named(source: str, file: _File, stem: str, layout: Layout) -> _Named | None:
+def _named(source: str, file: File, suffix: str, layout: Layout) -> _Named | None:
+    stem = file.name.removesuffix(suffix)
     if layout is not Layout.SQLX:
         if generated := _YOYO_GENERATED.match(stem):
-            words = (generated[3] or "").replace("-", " ").replace("_", " ")
-            return _Named(file, stem, int(generated[1] + generated[2]), words)
+            return _Named(file, stem, int(generated[1] + generated[2]), _words(generated[3] or ""))
         if wild := _YOYO_WILD.match(stem):
             return _Named(file, stem, _version(source, file.name, wild[1]), _words(wild[2]))
     number, underscore, rest = stem.partition("_")
     if underscore:
-        description = rest.replace("_", " ")
+        description = _trimmed(rest, suffix).replace("_", " ")
         if layout is Layout.YOYO:
             description = description.strip()
         return _Named(file, stem, _version(source, file.name, number), description)
@@ -363,12 +322,19 @@ def _named(source: str, file: _File, stem: str, layout: Layout) -> _Named | None
     return None
 
 
+def _trimmed(rest: str, suffix: str) -> str:
+    """Take a suffix off as often as it stands there, as sqlx does."""
+    while rest.endswith(suffix):
+        rest = rest.removesuffix(suffix)
+    return rest
+
+
 def _words(text: str) -> str:
     return text.replace("-", " ").replace("_", " ").strip()
 
 
 def _version(source: str, name: str, number: str) -> int:
-    if not _NUMBER.match(number) or abs(int(number)) > _LARGEST_VERSION:
+    if not _NUMBER.match(number) or int(number) not in _VERSIONS:
         raise BadName(source, name)
     return int(number)
 

@@ -165,12 +165,12 @@ def plan_upgrade(
     """
     _check_present(status, () if target is None else (target,))
     notes = _check_ledgers(status, set(), ignore_missing=ignore_missing, accept_newer=accept_newer)
-    latest = status.latest
-    if target is not None and latest is not None and target < latest:
+    latest = status.latest or 0
+    if target is not None and target < latest:
         raise VersionTooOld(target, latest)
     _check_unchanged(status)
     skipped = tuple(m for m in status.pending if target is not None and m.version > target)
-    wanted = {migration.version for migration in status.pending if migration not in skipped}
+    wanted = {m.version for m in status.pending if target is None or m.version <= target}
     return Plan(Direction.UP, tuple(_steps_up(status, wanted)), skipped, target, notes)
 
 
@@ -207,7 +207,8 @@ def plan_exactly(
         _check_reversible(chosen)
     steps = tuple(Step(migration, action) for migration in (chosen if goes_up else reversed(chosen)))
     direction = Direction.UP if goes_up else Direction.DOWN
-    return Plan(direction, (*_adoptions(status, settled), *steps), notes=notes)
+    about_to_be = {migration.version for migration in chosen} & settled
+    return Plan(direction, (*_adoptions(status, about_to_be), *steps), notes=notes)
 
 
 def plan_rollback(status: Status, target: int | None = None, *, ignore_missing: bool = False) -> Plan:
@@ -220,9 +221,9 @@ def plan_rollback(status: Status, target: int | None = None, *, ignore_missing: 
     _check_present(status, (target,) if target else ())
     notes = _check_ledgers(status, set(), ignore_missing=ignore_missing, accept_newer=False)
     installed = tuple(reversed(status.installed))
-    latest = status.latest
-    if target and (latest is None or target > latest):
-        raise VersionTooNew(target, latest or 0)
+    latest = status.latest or 0
+    if target is not None and target > latest:
+        raise VersionTooNew(target, latest)
     down = installed[:1] if target is None else tuple(m for m in installed if m.version > target)
     _check_reversible(down)
     skipped = () if target is None else tuple(m for m in installed if m.version <= target and m.reversible)

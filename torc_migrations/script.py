@@ -9,19 +9,26 @@ from typing import NamedTuple
 
 BOM = b"\xef\xbb\xbf"
 
+# What SQLite skips. A vertical tab is blank behind another blank only, and a comment that is never closed runs to
+# the end of the text, unless it is the last thing there: https://sqlite.org/src/file/src/tokenize.c
+_BLANK = rb"[ \t\n\f\r][ \t\n\v\f\r]* | \xef\xbb\xbf | --[^\n]* | /\*(?: .*?\*/ | .+\Z )"
+
 # One token of SQL, as far as the end of a statement is concerned: a quote or a comment hides what is in it.
-# Where its end is missing it runs to the end of the text, as it does for SQLite.
 _TOKEN = re.compile(
     rb"""
       (?P<semicolon> ; )
-    | (?P<blank>     [ \t\n\f\r]+ | \xef\xbb\xbf | --[^\n]* | /\*(?: .*?\*/ | .*\Z ) )
+    | (?P<blank>     """
+    + _BLANK
+    + rb""" )
     | (?P<quoted>    '[^']*(?:'|\Z) | "[^"]*(?:"|\Z) | `[^`]*(?:`|\Z) | \[[^\]]*(?:\]|\Z) )
     | (?P<word>      [A-Za-z0-9_$\x80-\xff]+ )
     | (?P<sign>      . )
     """,
     re.VERBOSE | re.DOTALL,
 )
-_LEADING_BLANK = re.compile(rb"(?:[ \t\n\f\r]+|\xef\xbb\xbf|--[^\n]*|/\*(?:.*?\*/|.*\Z))*", re.DOTALL)
+_LEADING_BLANK = re.compile(rb"(?:" + _BLANK + rb")*", re.VERBOSE | re.DOTALL)
+# What complete_statement() takes for a letter, and SQLite's parser for a blank.
+_TAKEN_FOR_LETTERS = (BOM, b"\v")
 
 # The states of https://sqlite.org/c3ref/complete.html, and where each kind of token leads.
 # A semicolon ends the statement, unless it stands in a trigger's body.
@@ -43,6 +50,12 @@ _KEYWORDS = {
     b"trigger": "trigger",
     b"end": "end",
 }
+
+# How SQLite names the word at which its parser gave up.
+_NAMED_WORD = re.compile(r'near "(.+)": syntax error\Z|unrecognized token: "(.+)"\Z', re.DOTALL)
+
+# What a terminal would obey instead of showing it.
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 _DIRECTIVE = re.compile(rb"\s*--\s*(transactional|depends|foreign-keys)\s*:[ \t]*(.*?)\s*\Z")
 
@@ -78,8 +91,7 @@ def statements(sql: bytes) -> Iterator[Statement]:
     statement too, unless it is blank.
     """
     start = len(BOM) if sql.startswith(BOM) else 0
-    # A byte order mark inside the text is blank to SQLite's parser, but a letter to complete_statement().
-    trusted = sql.find(BOM, start) < 0
+    trusted = all(sql.find(blank, start) < 0 for blank in _TAKEN_FOR_LETTERS)
     while end := sql.find(b";", start) + 1:
         text = sql[start:end].decode()
         if not (trusted and complete_statement(text)):
@@ -116,11 +128,12 @@ def first_token(sql: bytes, offset: int) -> int:
 def fault_offset(sql: bytes, statement: Statement, reason: str) -> int:
     """Return where a failed statement is wrong, in bytes: at the word that SQLite names, if it stands there once."""
     begin = first_token(sql, statement.offset)
-    named = re.match(r'near "(.+)": syntax error', reason, re.DOTALL)
+    named = _NAMED_WORD.match(reason)
     if named is None:
         return begin
-    word = re.escape(named[1].encode())
-    pattern = rb"(?<!\w)" + word + rb"(?!\w)" if named[1].isidentifier() else word
+    text = named[1] or named[2]
+    word = re.escape(text.encode())
+    pattern = rb"(?<!\w)" + word + rb"(?!\w)" if text.isidentifier() else word
     end = statement.offset + len(statement.text.encode())
     hits = [hit.start() for hit in re.compile(pattern).finditer(sql, begin, end)]
     return hits[0] if len(hits) == 1 else begin
@@ -141,7 +154,7 @@ def frame(path: str, where: Place) -> str:
     """Draw a place in a file: its name, the line, and a caret below the column."""
     number = str(where.line)
     width = max(4, len(number) + 3)
-    shown, before = _window(where.text, where.column - 1)
+    shown, before = _window(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", where.text), where.column - 1)
     # Tabs stay tabs below, so that the caret stands under its letter whatever their width.
     blank = "".join(letter if letter == "\t" else " " for letter in before)
     return f"  --> {path}:{where.line}:{where.column}\n{number:>{width}} | {shown}\n{'':{width}} | {blank}^"

@@ -282,10 +282,8 @@ def _without_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, last: Lo
 def _since_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, history: History, ours: LogEntry) -> Verdict:
     yoyo_wrote = history.last is not ours
     sqlx_wrote = ours.word != (sqlx.identity if sqlx else "none")
-    if not yoyo_wrote and not sqlx_wrote:
-        return _verdict(_APPLIED[ours.operation])
     if not sqlx_wrote:
-        return _verdict(yoyo is not None)
+        return _verdict(yoyo is not None)  # its last word is in the log, be it ours or its own
     if not yoyo_wrote or (sqlx is None) == (yoyo is None):
         return _verdict(sqlx is not None)
     if sqlx is None:

@@ -12,8 +12,12 @@ SQLITE_SCHEMES = ("sqlite", "torc+sqlite")
 SERVER_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg", "mysql", "mariadb")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
-_PASSWORD = re.compile(r"(://[^/?#@:]*):[^@]*(@)")
-_SECRET_PARAMETER = re.compile(r"([?&](?:password|passwd|pwd|secret|token)=)[^&#]*", re.IGNORECASE)
+# To the last `@` there is: a password may hold any sign, and rather too much is hidden than too little.
+_PASSWORD = re.compile(
+    r"(://[^/?#@:]*|\A(?!(?:torc\+)?sqlite:)[^/?#@:]{2,}(?=:(?!//))):.*@",
+    re.DOTALL | re.IGNORECASE,
+)
+_SECRET_PARAMETER = re.compile(r"([?&;][^?&;=#]*(?:pass|pwd|secret|token|key)[^?&;=#]*=)[^&;#]*", re.IGNORECASE)
 _MODES = ("ro", "rw", "rwc", "memory")
 
 
@@ -34,7 +38,7 @@ class Address(NamedTuple):
 
 def masked(url: str) -> str:
     """Return a URL with every password in it replaced by `***`."""
-    return _SECRET_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***\2", url))
+    return _SECRET_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
 
 
 def parse_url(text: str) -> Address:
@@ -47,8 +51,10 @@ def parse_url(text: str) -> Address:
     Raises:
         UrlError: an unknown scheme or parameter, a database that we do not support, or a spelling that is a trap.
     """
-    if not text or "\0" in text:
-        raise UrlError(text, "the database's address is empty" if not text else "a path cannot hold a NUL")
+    if not text:
+        raise UrlError(text, "the database's address is empty", hint="say sqlite:///path/to/file.db")
+    if "\0" in text:
+        raise UrlError(masked(text), "a path cannot hold a NUL")
     scheme = _SCHEME.match(text)
     if scheme is None:
         return Address(None if text == ":memory:" else text)
@@ -72,13 +78,13 @@ def _sqlite_address(url: str, rest: str) -> Address:
     location, _, query = rest.partition("?")
     mode = _mode(url, query)
     path = _decoded(_path(location))
-    if path in ("", ":memory:") or mode == "memory":
-        if not path:
-            raise UrlError(masked(url), f"{masked(url)!r} names no file", hint="say sqlite:///path/to/file.db")
+    if path == ":memory:" or mode == "memory":
         return Address(None)
+    if not path:
+        raise UrlError(masked(url), f"{masked(url)!r} names no file", hint="say sqlite:///path/to/file.db")
     if "\0" in path:
         raise UrlError(masked(url), "a path cannot hold a NUL")
-    if location.startswith("///") and not location.startswith("////"):
+    if location.startswith("///"):
         _refuse_absolute_by_mistake(url, path)
     return Address(path, mode)
 

@@ -1,0 +1,85 @@
+"""Build migrations, records and statuses by hand, for the tests of what only takes values."""
+
+from __future__ import annotations
+
+from hashlib import sha384
+
+from torc_migrations.migration import Layout, Migration, Script, Source
+from torc_migrations.status import Entry, History, LogEntry, Recorded, SqlxRecord, Status, Verdict, YoyoRecord, compare
+
+SECOND = "2026-01-01 00:00:00"
+LATER = "2026-01-01 00:00:01"
+NO_ROW = "none"
+
+
+def migration(version: int, *, down: bool = True, depends: tuple[str, ...] = ()) -> Migration:
+    """Return a migration whose name and checksum follow from its version."""
+    stem = f"{version}_step"
+    rollback = Script(f"{stem}.rollback.sql") if down else None
+    checksum = sha384(stem.encode()).digest()
+    return Migration(stem, version, "step", Script(f"{stem}.sql"), rollback, depends, checksum)
+
+
+def source(*migrations: Migration) -> Source:
+    """Return a source that holds these migrations."""
+    return Source("migrations", migrations, Layout.YOYO)
+
+
+def sqlx_row(
+    of: Migration, *, at: str = SECOND, checksum: bytes | None = None, success: bool = True, time: int = 1000
+) -> SqlxRecord:
+    """Return the row that sqlx writes for a migration."""
+    return SqlxRecord(of.version, of.description, checksum or of.checksum, success, at, time, 1)
+
+
+def yoyo_row(of: Migration, *, at: str = SECOND) -> YoyoRecord:
+    """Return the row that yoyo writes for a migration."""
+    return YoyoRecord(of.id, at)
+
+
+def history(*lines: tuple[str, str] | tuple[str, str, str]) -> History:
+    """Fold lines of yoyo's log, oldest first, as the ledger does; a third value makes a line ours."""
+    folded = None
+    for line in lines:
+        folded = _grown(folded, LogEntry(*line))
+    assert folded is not None
+    return folded
+
+
+def _grown(before: History | None, entry: LogEntry) -> History:
+    if entry.word is not None:
+        return History(entry, entry)
+    return History(entry, before.ours, (*before.since, entry.operation)) if before else History(entry)
+
+
+def recorded(
+    *,
+    sqlx: tuple[SqlxRecord, ...] = (),
+    yoyo: tuple[Migration, ...] = (),
+    log: dict[Migration, History] | None = None,
+    yoyo_running: bool = False,
+) -> Recorded:
+    """Return what two ledgers say that hold these rows."""
+    return Recorded(
+        {row.version: row for row in sqlx},
+        {of.hash: yoyo_row(of) for of in yoyo},
+        {of.hash: told for of, told in (log or {}).items()},
+        yoyo_running,
+    )
+
+
+def installed(*migrations: Migration) -> Recorded:
+    """Return what both ledgers say after we have applied these."""
+    rows = tuple(map(sqlx_row, migrations))
+    log = {of: history(("apply", SECOND, row.identity)) for of, row in zip(migrations, rows, strict=True)}
+    return recorded(sqlx=rows, yoyo=migrations, log=log)
+
+
+def status_of(*migrations: Migration, said: Recorded | None = None) -> Status:
+    """Compare migrations with what ledgers say of them; nothing by default."""
+    return compare(source(*migrations), said or Recorded())
+
+
+def out_of_step(of: Migration) -> Entry:
+    """Return an entry that only yoyo's ledger has, and that nothing can settle."""
+    return Entry(of, Verdict.OUT_OF_STEP, None, yoyo_row(of))

@@ -1,0 +1,2 @@
+﻿-- transactional: false
+CREATE TABLE author (id INTEGER PRIMARY KEY);

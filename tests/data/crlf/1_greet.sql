@@ -1,0 +1,3 @@
+CREATE TABLE greeting (text TEXT);
+INSERT INTO greeting VALUES ('good
+morning');

@@ -1,0 +1,2 @@
+-- depends: 2_create_author
+CREATE TABLE book (id INTEGER PRIMARY KEY);

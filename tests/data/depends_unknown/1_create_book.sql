@@ -1,0 +1,2 @@
+-- depends: 0_create_author
+CREATE TABLE book (id INTEGER PRIMARY KEY);

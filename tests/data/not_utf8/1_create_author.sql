@@ -1,0 +1,2 @@
+CREATE TABLE author (id INTEGER PRIMARY KEY);
+INSERT INTO author VALUES ('Brontë');

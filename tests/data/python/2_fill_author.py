@@ -1,0 +1,3 @@
+from yoyo import step
+
+steps = [step("INSERT INTO author VALUES (1)")]

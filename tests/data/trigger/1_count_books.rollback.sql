@@ -1,0 +1,3 @@
+DROP TRIGGER book_added;
+DROP TABLE total;
+DROP TABLE book;

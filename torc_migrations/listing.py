@@ -1,0 +1,88 @@
+"""List the files of a source: a folder, a package's resources, or the shipped schema."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from torc_migrations.errors import SourceError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+    from pathlib import Path
+
+SHIPPED = "the torc schema that ships with this package"
+
+
+class File(NamedTuple):
+    """A file of a source: its name, its path in messages, and what reads it where the path alone does not."""
+
+    name: str
+    path: str
+    file: Path | Traversable | None = None
+
+
+def list_files(source: str | os.PathLike[str] | Traversable | None) -> tuple[str, list[File]]:
+    """Return a source's name for messages, and its files by name; sub-folders are left out.
+
+    Raises:
+        SourceError: there is no such folder or package, or it cannot be read.
+    """
+    if source is None:
+        return SHIPPED, _shipped_files()
+    if isinstance(source, str) and source.startswith("package:"):
+        return source, _resource_files(source, _package_folder(source))
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source), _folder_files(os.fspath(source))
+    return str(source), _resource_files(str(source), source)
+
+
+def _shipped_files() -> list[File]:
+    """Find the shipped SQL: inside the installed package, or beside it in a clone that is installed editable."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    for folder in (os.path.join(here, "sql"), os.path.join(os.path.dirname(here), "sql")):
+        if os.path.isdir(folder):
+            return _folder_files(folder)
+    from importlib.resources import files  # a zipped package; costs more than all else on the way here
+
+    return _resource_files(SHIPPED, files("torc_migrations") / "sql")
+
+
+def _package_folder(source: str) -> Traversable:
+    from importlib.resources import files
+
+    name, _, folder = source.removeprefix("package:").partition(":")
+    try:
+        return files(name).joinpath(folder) if folder else files(name)
+    except (ModuleNotFoundError, ValueError, TypeError) as error:
+        raise SourceError(source, f"there is no package {name!r}", hint="say package:NAME:FOLDER") from error
+
+
+def _folder_files(folder: str) -> list[File]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(File(_readable(entry.name), entry.path) for entry in entries if _is_file(entry))
+    except FileNotFoundError as error:
+        raise SourceError(folder, f"there is no folder {folder!r}", hint="name it with --source") from error
+    except NotADirectoryError as error:
+        raise SourceError(folder, f"{folder!r} is a file, not a folder", hint="name the folder it is in") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error  # a NUL in the name is a ValueError
+        raise SourceError(folder, f"cannot read the folder {folder!r}: {reason}") from error
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Count a link that leads nowhere as a file, so that its migration is missed aloud."""
+    return entry.is_file() or (entry.is_symlink() and not entry.is_dir())
+
+
+def _readable(name: str) -> str:
+    """Return a name as sqlx reads it, with a mark for each byte that is not UTF-8."""
+    return name if name.isascii() else os.fsencode(name).decode(errors="replace")
+
+
+def _resource_files(name: str, folder: Traversable) -> list[File]:
+    if not folder.is_dir():
+        raise SourceError(name, f"there is no folder {str(folder)!r}", hint="say package:NAME:FOLDER")
+    files = (File(file.name, str(file), file) for file in folder.iterdir() if file.is_file())
+    return sorted(files, key=lambda file: file.name)
