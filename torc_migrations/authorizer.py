@@ -2,35 +2,63 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 _DML = (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE)
 
+_NAME = r"""(?: "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\] | [\w$]+ )"""
+_ADDS_COLUMN = rf"(?: \s | --[^\n]*\n | /\*.*?\*/ )* ALTER \s+ TABLE \s+ {_NAME} (?: \s*\.\s* {_NAME} )? \s+ ADD \b"
+
 
 class Touched:
-    """What a script does, as SQLite's parser tells its authorizer; a guess at the text would be a guess."""
+    """What a script does, as SQLite's parser tells its authorizer; a guess at the text would be a guess.
+
+    Attributes:
+        tables: the tables, in lower case, whose rows it may have changed. all_tables: it may have been any.
+        unindexed: the tables, in lower case, that lost an index.
+        pragmas: the settings that it has touched.
+        refused: the statement of transaction control that it was denied.
+        interruption: what flew, such as Ctrl-C, while SQLite was asking; SQLite swallows it.
+    """
 
     def __init__(self) -> None:
         self.tables: set[str] = set()
         self.all_tables = False
+        self.unindexed: set[str] = set()
+        self.pragmas: set[str] = set()
         self.refused: str | None = None
+        self.interruption: BaseException | None = None
         self._alters = False
 
-    def authorize(self, action: int, name: str | None, _: str | None, schema: str | None, __: str | None) -> int:
+    def authorize(self, action: int, name: str | None, detail: str | None, schema: str | None, _: str | None) -> int:
         """Be called by SQLite for everything that a statement is about to do."""
-        if action == sqlite3.SQLITE_TRANSACTION:
-            self.refused = name
+        try:
+            if action == sqlite3.SQLITE_TRANSACTION:
+                self.refused = name
+                return sqlite3.SQLITE_DENY
+            if name and schema != "temp":
+                self._note(action, name, detail)
+        except BaseException as interruption:  # a signal's handler may run here; SQLite only knows "not authorized"
+            self.interruption = interruption
             return sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_OK
+
+    def _note(self, action: int, name: str, detail: str | None) -> None:
         if action in _DML or action == sqlite3.SQLITE_DROP_TABLE:
-            if name and schema != "temp" and not name.startswith("sqlite_"):
+            if not name.startswith("sqlite_"):
                 self.tables.add(name.lower())
         elif action == sqlite3.SQLITE_ALTER_TABLE:
             self._alters = True
-        return sqlite3.SQLITE_OK
+        elif action == sqlite3.SQLITE_DROP_INDEX and detail:
+            self.unindexed.add(detail.lower())
+        elif action == sqlite3.SQLITE_PRAGMA:
+            self.pragmas.add(name.lower())
+            self.all_tables |= name.lower() == "writable_schema"
 
     def note_alter(self, text: str) -> None:
         """Judge an ALTER TABLE: a new column without REFERENCES can break no key, everything else might."""
         if self._alters:
             self._alters = False
-            words = text.upper()
-            self.all_tables |= "REFERENCES" in words or " ADD " not in " ".join(words.split())
+            adds_column = re.match(_ADDS_COLUMN, text, re.IGNORECASE | re.VERBOSE | re.DOTALL)
+            self.all_tables |= adds_column is None or "REFERENCES" in text.upper()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from yoyo import internalmigrations
 from yoyo.backends.core.sqlite3 import SQLiteBackend
+from yoyo.internalmigrations import v2
 
 if TYPE_CHECKING:
     from torc_migrations.migration import Migration
@@ -29,6 +30,8 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
     Nothing is inherited that connects, locks, begins, commits, or registers an adapter for the whole process.
     """
 
+    # A plus hides a column's declared type, for which the owner of a lent connection may have a converter.
+    list_tables_sql = "SELECT +name FROM sqlite_master WHERE type = 'table'"
     log_migration_sql = (
         "INSERT INTO {0.log_table_quoted} "
         "({quoted.id}, {quoted.migration_hash}, {quoted.migration_id}, {quoted.operation}, "
@@ -48,9 +51,22 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
         self.comment = ""
 
     def create_tables(self) -> None:
-        """Bring yoyo's own tables to its newest schema, in the caller's transaction."""
-        if internalmigrations.needs_upgrading(self):
-            internalmigrations.upgrade(self)
+        """Bring yoyo's own tables to its newest schema, in the caller's transaction.
+
+        yoyo itself would make and drop an older ledger first, which an open cursor of a lent connection forbids, and
+        would fail where a second ledger shares the log of the first.
+        """
+        tables = self.list_tables()
+        if self.migration_table in tables:
+            if internalmigrations.needs_upgrading(self):
+                internalmigrations.upgrade(self)
+            return
+        v2.create_migration_table(self)
+        if self.log_table not in tables:
+            v2.create_log_table(self)
+        if self.version_table not in tables:
+            v2.create_version_table(self)
+            internalmigrations.mark_schema_version(self, max(internalmigrations.schema_versions))
 
     def list_tables(self, **_: object) -> list[str]:
         """Return the names of all tables."""
@@ -58,9 +74,8 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
         """Run one statement; times are bound as text, because how Python adapts them is its host's affair."""
-        cursor = self._connection.cursor()
-        cursor.row_factory = None
-        return cursor.execute(sql, {name: _as_text(value) for name, value in (params or {}).items()})
+        parameters = {name: _as_text(value) for name, value in (params or {}).items()}
+        return sqlite3.Cursor(self._connection).execute(sql, parameters)
 
     def format_sql(self, s: str, **kwargs: str) -> str:
         """Put the names of tables and columns into one of yoyo's templates, once."""

@@ -34,8 +34,9 @@ CREATE TABLE IF NOT EXISTS {SQLX_TABLE} (
     execution_time BIGINT NOT NULL
 )
 """
+# A plus hides a column's declared type, for which the owner of a lent connection may have a converter.
 SELECT_SQLX_ROWS = f"""
-    SELECT version, description, checksum, success, CAST(installed_on AS TEXT), execution_time, rowid
+    SELECT +version, +description, +checksum, +success, CAST(installed_on AS TEXT), +execution_time, rowid
     FROM {SQLX_TABLE}
 """
 SELECT_SQLX_ROW = f"""
@@ -51,15 +52,15 @@ DELETE_SQLX_ROW = f"""
     WHERE version = :version
 """
 SELECT_YOYO_ROWS = """
-    SELECT migration_hash, migration_id, CAST(applied_at_utc AS TEXT)
+    SELECT +migration_hash, +migration_id, CAST(applied_at_utc AS TEXT)
     FROM {table}
 """
 SELECT_OLD_YOYO_ROWS = """
-    SELECT id, CAST(ctime AS TEXT)
+    SELECT +id, CAST(ctime AS TEXT)
     FROM {table}
 """
 SELECT_YOYO_LOG = """
-    SELECT migration_hash, operation, CAST(created_at_utc AS TEXT), comment
+    SELECT +migration_hash, +operation, CAST(created_at_utc AS TEXT), +comment
     FROM _yoyo_log
     ORDER BY rowid
 """
@@ -75,19 +76,19 @@ class Ledgers:
 
     def read(self) -> Recorded:
         """Return everything that the ledgers say; a table that does not exist says nothing."""
-        yoyo = self._read_yoyo()
-        return Recorded(
-            self._read_sqlx(),
-            yoyo,
-            self._read_log(),
-            bool(yoyo) and self._database.living_yoyo() is not None,
-        )
+        yoyo, log = self._read_yoyo(), self._read_log()
+        yoyo_is_running = bool(yoyo or log) and self._database.living_yoyo() is not None
+        return Recorded(self._read_sqlx(), yoyo, log, yoyo_is_running)
 
     def create(self) -> None:
         """Create the tables of both ledgers where they are missing, in the caller's transaction."""
-        if not self.tables - {"yoyo_lock"} <= set(self._database.tables()):
+        if self.lost():
             self._database.execute(CREATE_SQLX_TABLE)
             self._backend.create_tables()
+
+    def lost(self) -> frozenset[str]:
+        """Return the tables that we write to, and that are not there."""
+        return self.tables - {"yoyo_lock"} - set(self._database.tables())
 
     def record(self, migration: Migration, action: Action, elapsed_ns: int | None = None) -> None:
         """Write that a migration is installed: sqlx's row, yoyo's row, and a line in yoyo's log.

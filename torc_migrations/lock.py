@@ -12,12 +12,14 @@ from torc_migrations.errors import LockTimeout
 from torc_migrations.log import logger
 from torc_migrations.url import masked
 
-_FIRST_DELAY, _LONGEST_DELAY = 0.01, 1.0
+# Between two tries lies a twentieth of the time waited so far: whoever is let in late is late by that much, and an
+# application that writes all the time, and rests for moments only, is met at rest before long.
+_SHARE, _SHORTEST_NAP, _LONGEST_NAP = 0.05, 0.001, 1.0
 _SAY_AFTER, _SAY_EVERY = 1.0, 10.0
 
 # Where SQLite locks bytes of its file: https://sqlite.org/src/file/src/os.h, and of its -shm file in WAL mode.
 _RESERVED_BYTE = 0x40000001
-_SHARED_LAST = 0x40000001 + 510
+_SHARED_FIRST, _SHARED_LAST = _RESERVED_BYTE + 1, _RESERVED_BYTE + 510
 _WAL_WRITE_BYTE = 120
 
 
@@ -30,6 +32,8 @@ class YoyoHolder(NamedTuple):
     @property
     def alive(self) -> bool:
         """Whether that process is still there, and not a younger one that was given the same number."""
+        if self.pid == os.getpid() and "yoyo" not in sys.modules:
+            return False  # in a container everyone is process 7: it is that of a predecessor
         return process_is_alive(self.pid) and not _started_after(self.pid, self.since)
 
     def __str__(self) -> str:
@@ -43,7 +47,6 @@ class Patience:
         self._database = database
         self._timeout = timeout
         self._began = time.monotonic()
-        self._delay = _FIRST_DELAY
         self._say_at = _SAY_AFTER
 
     def nap(self, holder: Callable[[], str]) -> None:
@@ -58,8 +61,8 @@ class Patience:
         if waited >= self._say_at:
             self._say_at = waited + _SAY_EVERY
             _say(self._database, holder(), waited)
-        time.sleep(min(self._delay, self._timeout - waited))
-        self._delay = min(self._delay * 1.5, _LONGEST_DELAY)
+        nap = min(max(waited * _SHARE, _SHORTEST_NAP), _LONGEST_NAP)
+        time.sleep(min(nap, self._timeout - waited))
 
 
 def _say(database: str, holder: str, waited: float) -> None:
@@ -75,8 +78,17 @@ def sqlite_holder(path: str | None) -> str:
         return "another connection"
     writers = _lock_owners(path, _RESERVED_BYTE, _RESERVED_BYTE)
     writers += _lock_owners(f"{path}-shm", _WAL_WRITE_BYTE, _WAL_WRITE_BYTE)
-    owners = writers or _lock_owners(path, _RESERVED_BYTE, _SHARED_LAST)
-    return " and ".join(dict.fromkeys(_process(pid) for pid in owners)) or "another process"
+    return _named(writers or _lock_owners(path, _RESERVED_BYTE, _SHARED_LAST)) or "another process"
+
+
+def sqlite_readers(path: str | None) -> str:
+    """Say who reads a SQLite file, and so keeps us, who have written to it, from committing."""
+    owners = _lock_owners(path, _SHARED_FIRST, _SHARED_LAST) if path is not None else []
+    return _named([pid for pid in owners if pid != os.getpid()]) or "another connection"
+
+
+def _named(owners: list[int]) -> str:
+    return " and ".join(dict.fromkeys(_process(pid) for pid in owners))
 
 
 def _lock_owners(path: str, first: int, last: int) -> list[int]:
@@ -87,7 +99,8 @@ def _lock_owners(path: str, first: int, last: int) -> list[int]:
     except (OSError, UnicodeDecodeError):
         return []
     file = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
-    return [int(row[4]) for row in rows if len(row) == 8 and row[5] == file and _overlaps(row, first, last)]
+    held = (row for row in rows if len(row) == 8 and row[1] == "POSIX" and row[5] == file)
+    return [int(row[4]) for row in held if _overlaps(row, first, last)]
 
 
 def _overlaps(row: list[str], first: int, last: int) -> bool:
@@ -109,30 +122,45 @@ def _process(pid: int) -> str:
 
 
 def process_is_alive(pid: int) -> bool:
-    """Tell whether a process of this machine has this number."""
+    """Tell whether a process of this machine has this number; one that only waits to be reaped does not count."""
     if sys.platform == "win32":
         return _is_alive_on_windows(pid)
     if pid <= 0:
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
         return False
-    except (PermissionError, OverflowError):
-        return isinstance(sys.exc_info()[1], PermissionError)
-    return True
+    return _status_of(pid)[:1] != ["Z"]
 
 
 def _is_alive_on_windows(pid: int) -> bool:
     """Ask the kernel for a handle; os.kill(pid, 0) would end the process there."""
     import ctypes
 
-    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]  # there on Windows only
-    handle = kernel.OpenProcess(0x1000, False, pid)
+    query, access_denied, still_active = 0x1000, 5, 259
+    kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]  # there on Windows only
+    handle = kernel.OpenProcess(query, False, pid)
     if not handle:
-        return False
+        return bool(ctypes.get_last_error() == access_denied)  # type: ignore[attr-defined]  # there on Windows only
+    code = ctypes.c_ulong()
+    kernel.GetExitCodeProcess(handle, ctypes.byref(code))
     kernel.CloseHandle(handle)
-    return True
+    return code.value == still_active
+
+
+def _status_of(pid: int) -> list[str]:
+    """Return what Linux tells of a process, from its state on; nothing where there is no /proc.
+
+    https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html, from the third field on: names may hold anything.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].decode("ascii").split()
+    except OSError:
+        return []
 
 
 def _started_after(pid: int, since: str) -> bool:
@@ -140,8 +168,7 @@ def _started_after(pid: int, since: str) -> bool:
     from datetime import UTC, datetime
 
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        ticks = int(_status_of(pid)[19])
         with open("/proc/stat", encoding="ascii") as file:
             boot = next(int(line.split()[1]) for line in file if line.startswith("btime"))
         moment = datetime.fromisoformat(since).replace(tzinfo=UTC).timestamp()

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from time import perf_counter_ns
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from torc_migrations.database import Database, DatabaseLike, open_database
-from torc_migrations.errors import ExecutionFailed, ForeignKeyViolations, MigrationError, OtherSchema
+from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolations, MigrationError, OtherSchema
+from torc_migrations.execution import run, run_outside
+from torc_migrations.foreign_keys import new_violations, violations
 from torc_migrations.ledger import YOYO_TABLE, Ledgers
 from torc_migrations.log import logger
-from torc_migrations.migration import SHIPPED, Source, SourceLike, discover
+from torc_migrations.migration import SHIPPED, Migration, Source, SourceLike, discover
 from torc_migrations.plan import (
     Action,
+    Direction,
     Outcome,
     Plan,
     Report,
@@ -25,6 +28,9 @@ from torc_migrations.plan import (
 )
 from torc_migrations.script import Directives
 from torc_migrations.status import State, Status, compare
+
+if TYPE_CHECKING:
+    from torc_migrations.authorizer import Touched
 
 OnNewer: TypeAlias = Literal["accept", "refuse"]
 Judge: TypeAlias = "Callable[[Status], Plan]"
@@ -119,14 +125,13 @@ class Migrator:
             Irreversible: a migration on the way has no down script; nothing is rolled back then.
             MigrationError: as for `upgrade`.
         """
-        chosen: set[int] = set()
+        seen: list[tuple[Migration, ...]] = []
 
         def judge(status: Status) -> Plan:
-            plan = plan_rollback(status, target, ignore_missing=self.ignore_missing)
-            if not chosen:
-                chosen.update(step.migration.version for step in plan.steps)
-            # Planned again because somebody else was faster, it must not go further down than it was asked to.
-            return plan._replace(steps=tuple(step for step in plan.steps if step.migration.version in chosen))
+            seen.append(status.installed[-1:])
+            if target is None and seen[-1] != seen[0]:
+                return Plan(Direction.DOWN, ())  # the newest is another by now: somebody else was faster
+            return plan_rollback(status, target, ignore_missing=self.ignore_missing)
 
         return self._run(judge, observer)
 
@@ -262,7 +267,7 @@ class _Session:
             self._expect(step, judge)
         started = perf_counter_ns()
         try:
-            self._database.run(step)
+            run_outside(self._database, step)
         except ExecutionFailed:
             with self._database.transaction():
                 self._expect(step, judge)  # somebody else may have done it while we tried
@@ -283,16 +288,23 @@ class _Session:
 
     def _run_script(self, step: Step, judge: Judge) -> None:
         """Run a script, and refuse rows that point nowhere, unless they did so before."""
-        touched = self._database.run(step)
-        broken = self._database.violations(touched)
-        if not broken:
-            return
-        self._database.begin_again()
-        new = broken - self._database.violations(touched)
-        if new:
-            raise ForeignKeyViolations(step, tuple(sorted(new, key=str)))
-        self._expect(step, judge)
-        self._database.run(step)
+        touched = run(self._database, step)
+        broken = violations(self._database, touched)
+        if broken:
+            self._database.begin_again()
+            self._expect(step, judge)
+            new = new_violations(broken, violations(self._database, touched))
+            if new:
+                raise ForeignKeyViolations(step, tuple((each.table, each.rowid, each.parent) for each in new))
+            run(self._database, step)
+        self._check_ledgers(step, touched)
+
+    def _check_ledgers(self, step: Step, touched: Touched) -> None:
+        """Refuse a script that takes away what its own record is written to."""
+        if step.script and (touched.all_tables or touched.tables & self._ledgers.tables):
+            for table in sorted(self._ledgers.lost()):
+                path = step.script.path
+                raise BadScript(path, f"{path} drops {table!r}, where its own record has to be written")
 
     def _write(self, step: Step, elapsed_ns: int) -> None:
         if step.action is Action.APPLY:

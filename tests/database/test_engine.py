@@ -1,0 +1,612 @@
+"""What the engine promises: targets, all or nothing, and nothing at all where nothing is to be done."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from contract import DatabaseUnderTest, Ledgers, SQLiteUnderTest, ladder, python, rungs
+
+from torc_migrations import Migrator, apply, errors, rollback, status, upgrade
+from torc_migrations.plan import Outcome
+
+BOOM = """CREATE TABLE one (x);
+INSERT INTO t1 VALUES (2);
+  INSERT INTO nowhere VALUES (3);
+DROP TABLE t1;
+CREATE TABLE two (x);
+"""
+
+
+def test_upgrade_applies_everything_in_order(database: DatabaseUnderTest, folder):
+    """An upgrade brings an empty database to the newest version, and both ledgers say so."""
+    report = upgrade(database.url, folder(ladder(12)))
+
+    assert report.applied == tuple(range(1, 13))
+    assert database.tables().keys() == rungs(range(1, 13))
+    assert database.ledgers().agreed == report.applied
+    assert database.ledgers().log[0] == ("apply", "1_make_t1")
+
+
+def test_upgrade_is_idempotent(database: DatabaseUnderTest, folder):
+    """A second upgrade does nothing and reports nothing."""
+    source = folder(ladder(3))
+    upgrade(database.url, source)
+    before = database.ledgers()
+
+    assert upgrade(database.url, source).applied == ()
+    assert database.ledgers() == before
+
+
+def test_upgrade_stops_at_its_target(database: DatabaseUnderTest, folder):
+    """With a target, what is above it stays pending, and the report names it as skipped."""
+    report = upgrade(database.url, folder(ladder(4)), target=2)
+
+    assert report.applied == (1, 2)
+    assert [migration.version for migration in report.plan.skipped] == [3, 4]
+    assert database.ledgers().agreed == (1, 2)
+
+
+def test_rollback_takes_the_newest_only(database: DatabaseUnderTest, folder):
+    """A rollback without a target rolls back one migration."""
+    source = folder(ladder(3))
+    upgrade(database.url, source)
+
+    assert rollback(database.url, source).applied == (3,)
+    assert database.tables().keys() == rungs([1, 2])
+    assert database.ledgers().agreed == (1, 2)
+    assert database.ledgers().log[-1] == ("rollback", "3_make_t3")
+
+
+def test_rollback_goes_down_to_its_target_which_stays(database: DatabaseUnderTest, folder):
+    """With a target, everything above it goes, newest first."""
+    source = folder(ladder(4))
+    upgrade(database.url, source)
+
+    assert rollback(database.url, source, target=1).applied == (4, 3, 2)
+    assert database.ledgers().agreed == (1,)
+
+
+def test_rollback_to_zero_leaves_only_the_ledgers(database: DatabaseUnderTest, folder):
+    """A target of 0 rolls everything back, and the way up again is open."""
+    source = folder(ladder(3))
+    upgrade(database.url, source)
+    rollback(database.url, source, target=0)
+
+    assert database.tables() == {}
+    assert database.ledgers().agreed == ()
+    assert upgrade(database.url, source).applied == (1, 2, 3)
+
+
+def test_apply_runs_exactly_what_it_is_told(database: DatabaseUnderTest, folder):
+    """Single migrations can be applied in any order; those that are installed are left alone."""
+    source = folder(ladder(4))
+
+    assert apply(database.url, 3, 1, source=source).applied == (1, 3)
+    assert apply(database.url, 3, 4, source=source).applied == (4,)
+    assert database.ledgers().agreed == (1, 3, 4)
+
+
+def test_an_older_migration_that_was_merged_late_is_applied(database: DatabaseUnderTest, folder):
+    """Out of order is in order: an upgrade applies whatever is pending, below or above what is installed."""
+    upgrade(database.url, folder({"1_a": "CREATE TABLE a (x);", "3_c": "CREATE TABLE c (x);"}))
+
+    assert upgrade(database.url, folder({"2_b": "CREATE TABLE b (x);"})).applied == (2,)
+    assert database.ledgers().agreed == (1, 2, 3)
+
+
+def test_failed_script_leaves_nothing_behind(database: DatabaseUnderTest, folder):
+    """Nothing of a migration that fails is kept, neither its tables nor its rows nor its records."""
+    upgrade(database.url, folder(ladder(1)))
+    tables, ledgers = database.tables(), database.ledgers()
+
+    with pytest.raises(errors.ExecutionFailed) as failure:
+        upgrade(database.url, folder({"2_boom": BOOM}))
+
+    assert failure.value.step.migration.version == 2
+    assert database.tables() == tables
+    assert database.ledgers() == ledgers
+    assert database.execute("SELECT x FROM t1") == [(1,)]
+
+
+def test_failed_first_script_creates_no_ledger(sqlite: SQLiteUnderTest, folder):
+    """The ledgers are created with the first migration, and go with it."""
+    with pytest.raises(errors.ExecutionFailed):
+        upgrade(sqlite.path, folder({"1_boom": BOOM}))
+
+    assert sqlite.execute("SELECT name FROM sqlite_master") == []
+
+
+def test_failure_says_where_and_what(database: DatabaseUnderTest, folder):
+    """The error names the file, the line and the column, draws the place, and survives a pickle."""
+    source = folder({**ladder(1), "2_boom": BOOM})
+
+    with pytest.raises(errors.ExecutionFailed) as failure:
+        upgrade(database.url, source)
+
+    error = pickle.loads(pickle.dumps(failure.value))
+    assert str(error) == "while executing migration 2: no such table: nowhere"
+    assert (error.path, error.line, error.column) == (os.path.join(source, "2_boom.sql"), 3, 3)
+    assert error.frame.splitlines()[1:] == ["   3 |   INSERT INTO nowhere VALUES (3);", "     |   ^"]
+    assert error.statement.strip() == "INSERT INTO nowhere VALUES (3);"
+    assert error.hint == "nothing of 2 was kept"
+    assert error.exit_code == 6
+
+
+def test_earlier_migrations_of_a_failed_run_stay_and_are_told(database: DatabaseUnderTest, folder):
+    """What was applied before the failure stays applied, and the error's report names it."""
+    with pytest.raises(errors.ExecutionFailed) as failure:
+        upgrade(database.url, folder({**ladder(2), "3_boom": BOOM, "4_never": "CREATE TABLE never (x);"}))
+
+    assert failure.value.report is not None
+    assert failure.value.report.applied == (1, 2)
+    assert database.ledgers().agreed == (1, 2)
+    assert database.tables().keys() == rungs([1, 2])
+
+
+def test_failed_down_script_leaves_everything_installed(database: DatabaseUnderTest, folder):
+    """A rollback that fails half-way takes nothing away."""
+    source = folder({**ladder(1), "2_a": "CREATE TABLE a (x);", "2_a.rollback": "DROP TABLE a;\nDROP TABLE a;"})
+    upgrade(database.url, source)
+    tables, ledgers = database.tables(), database.ledgers()
+
+    with pytest.raises(errors.ExecutionFailed) as failure:
+        rollback(database.url, source, target=0)
+
+    assert failure.value.line == 2
+    assert database.tables() == tables
+    assert database.ledgers() == ledgers
+
+
+def test_every_checksum_is_checked_before_anything_runs(database: DatabaseUnderTest, folder):
+    """An edited migration is refused although what is pending stands above it."""
+    upgrade(database.url, folder(ladder(2)))
+    ledgers = database.ledgers()
+
+    with pytest.raises(errors.VersionMismatch):
+        upgrade(database.url, folder({"1_make_t1": "CREATE TABLE t1 (y);", "3_c": "CREATE TABLE c (x);"}))
+
+    assert database.ledgers() == ledgers
+
+
+def test_irreversible_rollback_takes_nothing_back(database: DatabaseUnderTest, folder):
+    """Where one migration on the way has no down script, none is rolled back."""
+    source = folder(
+        {**ladder(1), "2_b": "CREATE TABLE b (x);", **{k.replace("1", "3"): v for k, v in ladder(1).items()}}
+    )
+    database.execute("CREATE TABLE unrelated (x)")
+    Migrator(database.url, folder({"3_make_t3": "CREATE TABLE t3 (x);"})).upgrade()
+
+    with pytest.raises(errors.Irreversible) as failure:
+        rollback(database.url, source, target=1)
+
+    assert failure.value.version == 2
+    assert database.ledgers().agreed == (1, 2, 3)
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+def test_upgrade_with_nothing_to_do_writes_nothing(sqlite: SQLiteUnderTest, folder, journal):
+    """Bytes, time and neighbours of the file stay as they are."""
+    source = folder(ladder(2))
+    sqlite.execute(f"PRAGMA journal_mode = {journal}")
+    upgrade(sqlite.path, source)
+    before = (sqlite.path.read_bytes(), sqlite.path.stat().st_mtime_ns, sorted(os.listdir(sqlite.path.parent)))
+
+    upgrade(sqlite.path, source)
+
+    assert (sqlite.path.read_bytes(), sqlite.path.stat().st_mtime_ns, sorted(os.listdir(sqlite.path.parent))) == before
+
+
+@pytest.mark.parametrize(("journal", "begin"), [("wal", "EXCLUSIVE"), ("wal", "IMMEDIATE"), ("delete", "IMMEDIATE")])
+def test_upgrade_with_nothing_to_do_takes_no_lock(sqlite: SQLiteUnderTest, folder, journal, begin):
+    """While another connection writes, an up-to-date upgrade does not wait."""
+    source = folder(ladder(2))
+    sqlite.execute(f"PRAGMA journal_mode = {journal}")
+    upgrade(sqlite.path, source)
+
+    with closing(sqlite.connect()) as writer:
+        writer.execute(f"BEGIN {begin}")
+
+        assert upgrade(sqlite.path, source, lock_timeout=0).applied == ()
+
+
+def test_upgrade_with_nothing_to_do_loads_nothing_heavy(sqlite: SQLiteUnderTest, folder):
+    """Neither yoyo nor what it brings along is imported where there is nothing to write."""
+    source = folder(ladder(2))
+    upgrade(sqlite.path, source)
+    heavy = "yoyo sqlparse sqlite_utils tabulate click importlib.metadata importlib_metadata"
+
+    loaded = python(
+        "import sys\n"
+        "from torc_migrations import upgrade, status\n"
+        "assert upgrade(sys.argv[1], sys.argv[2]).applied == ()\n"
+        "assert status(sys.argv[1], sys.argv[2]).clean\n"
+        "print(*sorted(set(sys.argv[3].split()) & set(sys.modules)))",
+        sqlite.path,
+        source,
+        heavy,
+    )
+
+    assert loaded.split() == []
+
+
+@pytest.mark.parametrize("directive", ["-- transactional: false", "-- no-transaction"])
+def test_script_outside_a_transaction_runs_and_is_recorded(sqlite: SQLiteUnderTest, folder, directive):
+    """VACUUM and a change of the journal mode work where the script asks for no transaction."""
+    source = folder({**ladder(1), "2_wal": f"{directive}\nVACUUM;\nPRAGMA journal_mode = WAL;\nCREATE TABLE a (x);"})
+
+    assert upgrade(sqlite.path, source).applied == (1, 2)
+    assert sqlite.execute("PRAGMA journal_mode") == [("wal",)]
+    assert sqlite.ledgers().agreed == (1, 2)
+
+
+def test_script_outside_a_transaction_that_fails_says_what_it_kept(sqlite: SQLiteUnderTest, folder):
+    """What stands before the failing statement is kept, is not recorded, and the error says so."""
+    source = folder({"1_a": "-- transactional: false\nCREATE TABLE a (x);\nCREATE TABLE a (x);"})
+
+    with pytest.raises(errors.ExecutionFailed) as failure:
+        upgrade(sqlite.path, source)
+
+    assert failure.value.kept
+    assert "was kept" in str(failure.value.hint)
+    assert sqlite.tables().keys() == {"a"}
+    assert sqlite.ledgers().agreed == ()
+
+
+def test_failure_behind_a_savepoint_outside_a_transaction_is_told_as_it_is(sqlite: SQLiteUnderTest, folder):
+    """A savepoint that a failing script leaves open is rolled back, and does not hide the failure."""
+    source = folder({"1_a": "-- transactional: false\nSAVEPOINT s;\nCREATE TABLE a (x);\nCREATE TABLE a (x);"})
+
+    with closing(sqlite.connect()) as connection:
+        with pytest.raises(errors.ExecutionFailed, match="already exists"):
+            upgrade(connection, source)
+
+        assert not connection.in_transaction
+    assert sqlite.tables() == {}
+
+
+def test_open_savepoint_at_the_end_of_a_script_outside_a_transaction_is_refused(sqlite: SQLiteUnderTest, folder):
+    """What would stay open, and nobody would ever commit, is rolled back and said."""
+    source = folder({"1_a": "-- transactional: false\nSAVEPOINT s;\nCREATE TABLE a (x);"})
+
+    with closing(sqlite.connect()) as connection:
+        with pytest.raises(errors.BadScript, match="savepoint"):
+            upgrade(connection, source)
+
+        assert not connection.in_transaction
+    assert sqlite.tables() == {}
+
+
+def test_savepoints_of_a_script_are_its_own_affair(sqlite: SQLiteUnderTest, folder):
+    """SAVEPOINT, RELEASE and ROLLBACK TO work inside our transaction and outside, also where one stays open inside."""
+    body = "SAVEPOINT s;\nCREATE TABLE {0} (x);\nSAVEPOINT r;\nDROP TABLE {0};\nROLLBACK TO r;\nRELEASE s;\n"
+    source = folder(
+        {
+            "1_in": body.format("a") + "SAVEPOINT forgotten;",
+            "2_out": "-- no-transaction\n" + body.format("b") + "-- ROLLBACK;\n",
+        }
+    )
+
+    assert upgrade(sqlite.path, source).applied == (1, 2)
+    assert sqlite.tables().keys() == {"a", "b"}
+
+
+@pytest.mark.parametrize("word", ["COMMIT", "BEGIN", "ROLLBACK", "END", "begin immediate", "/* now */ commit"])
+def test_transaction_control_in_a_script_is_refused(sqlite: SQLiteUnderTest, folder, word):
+    """A script cannot end the transaction that keeps it whole: file and line are told, nothing is kept."""
+    source = folder({**ladder(1), "2_a": f"CREATE TABLE a (x);\n  {word};\nCREATE TABLE b (x);"})
+
+    with pytest.raises(errors.BadScript) as failure:
+        upgrade(sqlite.path, source)
+
+    assert failure.value.line == 2
+    assert failure.value.path.endswith("2_a.sql")
+    assert failure.value.exit_code == 2
+    assert sqlite.tables().keys() == {"t1"}
+    assert sqlite.ledgers().agreed == (1,)
+
+
+@pytest.mark.parametrize("word", ["COMMIT", "BEGIN", "ROLLBACK", "end transaction"])
+def test_transaction_control_outside_a_transaction_is_refused_beforehand(sqlite: SQLiteUnderTest, folder, word):
+    """Where no transaction would undo what stands before it, a script with one of its own is not begun."""
+    source = folder({"1_a": f"-- transactional: false\nCREATE TABLE a (x);\n{word};\n"})
+
+    with pytest.raises(errors.BadScript) as failure:
+        upgrade(sqlite.path, source)
+
+    assert failure.value.line == 3
+    assert sqlite.tables() == {}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT OR ROLLBACK INTO u VALUES (1)",
+        "INSERT INTO strict_u VALUES (1)",
+        "INSERT INTO guarded VALUES (1)",
+    ],
+)
+def test_statement_that_rolls_back_by_itself_keeps_nothing(sqlite: SQLiteUnderTest, folder, statement):
+    """OR ROLLBACK, ON CONFLICT ROLLBACK and RAISE(ROLLBACK) end the transaction; what follows is not run."""
+    sqlite.execute(
+        "CREATE TABLE u (x UNIQUE)",
+        "INSERT INTO u VALUES (1)",
+        "CREATE TABLE strict_u (x UNIQUE ON CONFLICT ROLLBACK)",
+        "INSERT INTO strict_u VALUES (1)",
+        "CREATE TABLE guarded (x)",
+        "CREATE TRIGGER guard BEFORE INSERT ON guarded BEGIN SELECT RAISE(ROLLBACK, 'not you'); END",
+    )
+    source = folder({"1_a": f"CREATE TABLE a (x);\n{statement};\nCREATE TABLE b (x);"})
+
+    with pytest.raises(errors.ExecutionFailed) as failure:
+        upgrade(sqlite.path, source)
+
+    assert failure.value.line == 2
+    assert not {"a", "b"} & sqlite.tables().keys()
+    assert sqlite.ledgers() == Ledgers()
+
+
+def test_rows_that_a_script_returns_are_read_to_the_end(sqlite: SQLiteUnderTest, folder):
+    """SELECT, RETURNING and PRAGMA may stand in a script, and do all that they do."""
+    source = folder(
+        {
+            "1_a": """
+            PRAGMA table_info(sqlite_master);
+            CREATE TABLE a (x INTEGER PRIMARY KEY, y);
+            INSERT INTO a (y) VALUES ('p'), ('q'), ('r') RETURNING x, y;
+            SELECT * FROM a;
+            UPDATE a SET y = upper(y) RETURNING *;
+            EXPLAIN SELECT 1;
+            ;;
+            WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i FROM n;
+            """
+        }
+    )
+    upgrade(sqlite.path, source)
+
+    assert sqlite.execute("SELECT y FROM a ORDER BY x") == [("P",), ("Q",), ("R",)]
+
+
+def test_text_that_is_not_utf8_harms_no_script(sqlite: SQLiteUnderTest, folder):
+    """Rows with a text that Python could not decode may be selected and moved."""
+    sqlite.execute("CREATE TABLE old (x TEXT)", "INSERT INTO old VALUES (CAST(x'ff41' AS TEXT))")
+    source = folder({"1_a": "SELECT x FROM old;\nCREATE TABLE a (x);\nINSERT INTO a SELECT x FROM old RETURNING x;"})
+
+    assert upgrade(sqlite.path, source).applied == (1,)
+    assert sqlite.execute("SELECT hex(x) FROM a") == [("FF41",)]
+
+
+def test_script_may_read_and_change_the_ledger(sqlite: SQLiteUnderTest, folder):
+    """A script may read `_sqlx_migrations`, and take a row of a forgotten past out of it."""
+    upgrade(sqlite.path, folder(ladder(1)))
+    sqlite.execute("INSERT INTO _sqlx_migrations VALUES (0, 'past', '2020-01-01 00:00:00', 1, x'00', 1)")
+    script = (
+        "CREATE TABLE n AS SELECT count(*) AS n FROM _sqlx_migrations;\nDELETE FROM _sqlx_migrations WHERE version = 0;"
+    )
+
+    upgrade(sqlite.path, folder({"2_tidy": script}), ignore_missing=True)
+
+    assert sqlite.execute("SELECT n FROM n") == [(2,)]
+    assert sqlite.ledgers().agreed == (1, 2)
+
+
+@pytest.mark.parametrize("table", ["_sqlx_migrations", "_yoyo_migration", "_yoyo_log"])
+@pytest.mark.parametrize("change", ["DROP TABLE {}", "ALTER TABLE {} RENAME TO lost"])
+def test_script_that_takes_a_ledger_away_is_refused(sqlite: SQLiteUnderTest, folder, table, change):
+    """A script cannot leave itself without a record; nothing of it is kept."""
+    upgrade(sqlite.path, folder(ladder(1)))
+    before = sqlite.ledgers()
+
+    with pytest.raises(errors.BadScript, match=table) as failure:
+        upgrade(sqlite.path, folder({"2_bad": f"CREATE TABLE a (x);\n{change.format(table)};"}))
+
+    assert failure.value.path.endswith("2_bad.sql")
+    assert sqlite.ledgers() == before
+    assert sqlite.tables().keys() == {"t1"}
+
+
+def test_observer_hears_of_each_migration_after_it_was_kept(sqlite: SQLiteUnderTest, folder):
+    """An observer is called once a step, when another connection can see the result."""
+    heard = []
+
+    def observe(outcome: Outcome) -> None:
+        heard.append((outcome.step.migration.version, sqlite.ledgers().agreed))
+
+    Migrator(sqlite.path, folder(ladder(3))).upgrade(observer=observe)
+
+    assert heard == [(1, (1,)), (2, (1, 2)), (3, (1, 2, 3))]
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit])
+def test_observer_that_raises_stops_the_run_between_two_migrations(sqlite: SQLiteUnderTest, folder, kind):
+    """What an observer raises flies on unchanged; the migration that it heard of stays, and no other begins."""
+
+    def observe(outcome: Outcome) -> None:
+        raise kind("enough")
+
+    with pytest.raises(kind, match="enough"):
+        Migrator(sqlite.path, folder(ladder(3))).upgrade(observer=observe)
+
+    assert sqlite.ledgers().agreed == (1,)
+    assert upgrade(sqlite.path, folder({})).applied == (2, 3)
+
+
+def test_files_edited_between_plan_and_run_do_not_matter(sqlite: SQLiteUnderTest, folder):
+    """What was read and hashed is what runs, and what is recorded; the edit shows the next time."""
+    source = folder(ladder(3))
+
+    def observe(outcome: Outcome) -> None:
+        folder({"2_make_t2": "CREATE TABLE sneaky (x);", "3_make_t3": "rubbish"})
+
+    Migrator(sqlite.path, source).upgrade(observer=observe)
+
+    assert sqlite.tables().keys() == rungs([1, 2, 3])
+    with pytest.raises(errors.VersionMismatch):
+        upgrade(sqlite.path, source)
+
+
+def test_down_scripts_are_read_before_the_first_one_runs(sqlite: SQLiteUnderTest, folder):
+    """A down script that cannot be read stops the rollback before anything is rolled back."""
+    source = folder(ladder(3))
+    upgrade(sqlite.path, source)
+    folder({"1_make_t1.rollback": b"DROP TABLE t1; -- \xff"})
+
+    with pytest.raises(errors.BadScript):
+        rollback(sqlite.path, source, target=0)
+
+    assert sqlite.ledgers().agreed == (1, 2, 3)
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_file_that_vanishes_during_a_run_is_noticed(sqlite: SQLiteUnderTest, folder, journal, replaced):
+    """Nobody writes to a file that others cannot find: deleted or replaced, the run ends with an error."""
+    sqlite.execute(f"PRAGMA journal_mode = {journal}")
+
+    def observe(outcome: Outcome) -> None:
+        sqlite.path.unlink()
+        if replaced:
+            SQLiteUnderTest(sqlite.path).execute("CREATE TABLE other (x)")
+
+    with pytest.raises(errors.DatabaseFailed, match="deleted or replaced") as failure:
+        Migrator(sqlite.path, folder(ladder(3))).upgrade(observer=observe)
+
+    assert failure.value.report is not None
+    assert failure.value.report.applied == (1,)
+
+
+def test_vanished_file_is_created_anew_by_the_next_upgrade(sqlite: SQLiteUnderTest, folder):
+    """Nothing is remembered between two calls: a Migrator starts from what is there."""
+    migrator = Migrator(sqlite.path, folder(ladder(2)))
+    migrator.upgrade()
+    sqlite.path.unlink()
+
+    assert migrator.upgrade().applied == (1, 2)
+
+
+def test_shipped_schema_refuses_a_database_with_tables_of_its_own(sqlite: SQLiteUnderTest):
+    """Without a source, somebody else's database is never touched by mistake."""
+    sqlite.execute("CREATE TABLE customer (x)")
+    before = sqlite.path.read_bytes()
+
+    with pytest.raises(errors.OtherSchema, match="'customer'") as failure:
+        upgrade(sqlite.path)
+
+    assert "--source" in str(failure.value.hint)
+    assert "source=" in str(failure.value.hint)
+    assert failure.value.exit_code == 3
+    assert sqlite.path.read_bytes() == before
+    assert any("--source" in note for note in status(sqlite.path).notes)
+
+
+@pytest.mark.parametrize("version", [20240101000000, 20251105030141, 20260110000000])
+def test_shipped_schema_refuses_a_database_of_torcs_own_server(sqlite: SQLiteUnderTest, version):
+    """A ledger with versions that are not ours, or with another text under one of ours, is not built upon."""
+    sqlite.execute(
+        "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, installed_on TIMESTAMP"
+        " NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, checksum BLOB NOT NULL, execution_time BIGINT"
+        " NOT NULL)",
+        f"INSERT INTO _sqlx_migrations VALUES ({version}, 'x', '2025-11-01 00:00:00', 1, zeroblob(48), 7)",
+    )
+    before = sqlite.path.read_bytes()
+
+    for operation in (upgrade, rollback):
+        with pytest.raises(errors.OtherSchema) as failure:
+            operation(sqlite.path)
+        assert "--source" in str(failure.value.hint)
+
+    assert sqlite.path.read_bytes() == before
+
+
+def test_shipped_schema_goes_up_and_down_and_up(sqlite: SQLiteUnderTest):
+    """The torc schema is complete, reversible, and may be put back where it was."""
+    applied = upgrade(sqlite.path).applied
+    tables = sqlite.tables()
+    rollback(sqlite.path, target=0)
+    between = sqlite.tables()
+    upgrade(sqlite.path)
+
+    assert applied[-1] == 20251105030141
+    assert between == {}
+    assert sqlite.tables() == tables
+
+
+@pytest.mark.parametrize("target", [None, 4])
+def test_overtaken_rollback_does_not_go_further_down(sqlite: SQLiteUnderTest, folder, target):
+    """Two who roll back the newest migration at the same time roll back one, even if the next is irreversible."""
+    files = ladder(5)
+    del files["4_make_t4.rollback"]
+    source = folder(files)
+    upgrade(sqlite.path, source)
+    sqlite.execute("DELETE FROM _yoyo_migration", "DELETE FROM _yoyo_log")  # so that each has to be adopted first
+    others = []
+
+    def overtake(outcome: Outcome) -> None:
+        if not others:
+            others.append(rollback(sqlite.path, source).applied)
+
+    report = Migrator(sqlite.path, source).rollback(target, observer=overtake)
+
+    assert others == [(5,)]
+    assert report.applied == ()
+    assert sqlite.ledgers().agreed == (1, 2, 3, 4)
+
+
+def test_overtaken_upgrade_finds_the_rest_done(sqlite: SQLiteUnderTest, folder):
+    """Whoever comes second reports only what it did itself, and does nothing twice."""
+    source = folder(ladder(4))
+
+    def overtake(outcome: Outcome) -> None:
+        if outcome.step.migration.version == 1:
+            upgrade(sqlite.path, source, target=3)
+
+    assert Migrator(sqlite.path, source).upgrade(observer=overtake).applied == (1, 4)
+    assert sqlite.ledgers().log == tuple(("apply", f"{n}_make_t{n}") for n in (1, 2, 3, 4))
+
+
+def test_large_run_keeps_both_ledgers_in_order(sqlite: SQLiteUnderTest, folder):
+    """A hundred migrations are recorded in their order, with a time each."""
+    upgrade(sqlite.path, folder(ladder(100)))
+
+    assert sqlite.ledgers().agreed == tuple(range(1, 101))
+    assert sqlite.execute("SELECT count(*) FROM _sqlx_migrations WHERE execution_time < 0") == [(0,)]
+
+
+def test_settings_that_a_script_changes_do_not_leak_into_the_next_one(sqlite: SQLiteUnderTest, folder):
+    """PRAGMAs that last as long as the connection are put back after each script."""
+    source = folder(
+        {
+            "1_a": "CREATE TABLE a (x CHECK (x > 0));",
+            "2_b": "PRAGMA ignore_check_constraints = ON;\nINSERT INTO a VALUES (-1);",
+            "3_c": "INSERT INTO a VALUES (-2);",
+        }
+    )
+    with pytest.raises(errors.ExecutionFailed, match="CHECK constraint failed"):
+        upgrade(sqlite.path, source)
+
+    assert sqlite.execute("SELECT x FROM a") == [(-1,)]
+    assert sqlite.ledgers().agreed == (1, 2)
+
+
+def test_python_sqlite_module_is_left_as_it_was(sqlite: SQLiteUnderTest, folder):
+    """No adapter or converter is registered for the whole process."""
+    before = (dict(sqlite3.adapters), dict(sqlite3.converters))
+    upgrade(sqlite.path, folder(ladder(1)))
+    rollback(sqlite.path, folder({}))
+
+    assert (sqlite3.adapters, sqlite3.converters) == before
+
+
+def test_path_object_and_url_and_text_mean_the_same_file(tmp_path: Path, folder):
+    """A `Path`, a bare path and a URL are three names of one database."""
+    source, path = folder(ladder(3)), tmp_path / "one.db"
+
+    upgrade(path, source, target=1)
+    upgrade(str(path), source, target=2)
+    upgrade(f"sqlite:///{path}", source)
+
+    assert SQLiteUnderTest(path).ledgers().agreed == (1, 2, 3)

@@ -1,0 +1,146 @@
+"""Run a script statement by statement, and say what it touched, or where it failed."""
+
+from __future__ import annotations
+
+from functools import partial
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from torc_migrations.authorizer import Touched
+from torc_migrations.connection import PRAGMAS
+from torc_migrations.errors import BadScript, ExecutionFailed, MigrationError
+from torc_migrations.log import logger
+from torc_migrations.plan import duration_text
+from torc_migrations.script import Statement, fault_offset, first_token, frame, place, statements
+
+if TYPE_CHECKING:
+    from torc_migrations.database import Database
+    from torc_migrations.migration import Script
+    from torc_migrations.plan import Step
+
+_DEBUG = 10
+_TRANSACTION_WORDS = frozenset({b"BEGIN", b"COMMIT", b"END", b"ROLLBACK"})
+
+
+def run(database: Database, step: Step) -> Touched:
+    """Run the script of a step in the caller's transaction, and return what it may have broken.
+
+    What the script sets with PRAGMA for the connection, and not for the database, is put back after it.
+
+    Raises:
+        ExecutionFailed: a statement failed.
+        BadScript: the script begins or ends a transaction itself.
+        LockTimeout: others kept a statement from going on.
+    """
+    touched = Touched()
+    try:
+        database.connection.set_authorizer(touched.authorize)
+        _run_statements(database, step, touched)
+    finally:
+        database.connection.set_authorizer(None)
+        database.restore_pragmas(touched.pragmas)
+    return touched
+
+
+def run_outside(database: Database, step: Step) -> None:
+    """Run the script of a step outside of any transaction; what stands before a statement that fails is kept.
+
+    Raises:
+        BadScript: the script begins or ends a transaction itself; nothing of it was run. Or a savepoint of its own is
+            still open at its end.
+        ExecutionFailed, LockTimeout: as for `run`.
+    """
+    script = step.script
+    assert script is not None
+    for statement in statements(script.sql):
+        if word := _transaction_word(script.sql, statement):
+            hint = "take it out; or take the directive out, and all of the script is one transaction"
+            raise _refused(script, statement, f"{word} in a script would keep its records out of it", hint)
+    try:
+        # No authorizer: VACUUM begins and commits by itself.
+        _run_statements(database, step, Touched())
+        if database.connection.in_transaction:
+            reason = f"{script.path}: a savepoint is still open at its end, and was rolled back"
+            raise BadScript(script.path, reason, hint="end it with RELEASE")
+    finally:
+        database.roll_back()
+        database.restore_pragmas(PRAGMAS)
+
+
+def _transaction_word(sql: bytes, statement: Statement) -> str | None:
+    """Return the word with which a statement begins or ends a transaction; ROLLBACK TO a savepoint does not."""
+    begin = first_token(sql, statement.offset)
+    words = sql[begin : begin + 40].replace(b";", b" ").upper().split()
+    if words and words[0] in _TRANSACTION_WORDS and b"TO" not in words[1:3]:
+        return words[0].decode()
+    return None
+
+
+def _run_statements(database: Database, step: Step, touched: Touched) -> None:
+    if step.script is None:
+        return
+    log_all = logger().isEnabledFor(_DEBUG)
+    try:
+        database.connection.text_factory = bytes  # rows that a script selects are for nobody, and may be no UTF-8
+        for statement in statements(step.script.sql):
+            started = perf_counter_ns()
+            _run_statement(database, step, statement, touched)
+            if log_all:
+                _log(step.script, statement, perf_counter_ns() - started)
+    finally:
+        database.connection.text_factory = str
+
+
+def _run_statement(database: Database, step: Step, statement: Statement, touched: Touched) -> None:
+    try:
+        database.patiently(partial(_exhaust, database, statement.text))
+    except MigrationError:
+        raise
+    except Exception as error:  # a converter of a lent connection may raise anything over a row
+        if touched.interruption:
+            raise touched.interruption from None
+        raise _script_error(step, statement, touched, error) from error
+    touched.note_alter(statement.text)
+
+
+def _exhaust(database: Database, sql: str) -> None:
+    for _ in database.execute(sql):
+        pass
+
+
+def _log(script: Script, statement: Statement, elapsed_ns: int) -> None:
+    text = script.sql[first_token(script.sql, statement.offset) : statement.offset + len(statement.text.encode())]
+    logger().debug("%s (%s)", text.decode(), duration_text(elapsed_ns))
+
+
+def _script_error(step: Step, statement: Statement, touched: Touched, error: Exception) -> MigrationError:
+    script = step.script
+    assert script is not None
+    if touched.refused:
+        hint = "take it out: every script runs in a transaction of its own already"
+        reason = f"{touched.refused} in a script would end the transaction that keeps it whole"
+        return _refused(script, statement, reason, hint)
+    reason = str(error) or repr(error)
+    where = place(script.sql, fault_offset(script.sql, statement, reason))
+    return ExecutionFailed(
+        step,
+        reason,
+        path=script.path,
+        line=where.line,
+        column=where.column,
+        statement=statement.text,
+        frame=frame(script.path, where),
+        kept=not script.directives.transactional,
+    )
+
+
+def _refused(script: Script, statement: Statement, reason: str, hint: str) -> BadScript:
+    where = place(script.sql, first_token(script.sql, statement.offset))
+    return BadScript(
+        script.path,
+        f"{script.path}: {reason}",
+        line=where.line,
+        column=where.column,
+        frame=frame(script.path, where),
+        hint=hint,
+    )
