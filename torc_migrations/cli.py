@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from torc_migrations.errors import MigrationError, UrlError
+from torc_migrations.errors import MigrationError, SourceError, UrlError
 from torc_migrations.log import on_first_use
+from torc_migrations.migration import SHIPPED, combine, discover
 from torc_migrations.migrator import Migrator
-from torc_migrations.plan import Action, plan_text, skipped_text
-from torc_migrations.terminal import Terminal
+from torc_migrations.plan import plan_text, skipped_text
+from torc_migrations.terminal import OutputFailed, Terminal
 from torc_migrations.url import masked
 
 if TYPE_CHECKING:
@@ -18,30 +23,51 @@ if TYPE_CHECKING:
     from logging import Logger
 
     from torc_migrations.config import Settings
+    from torc_migrations.migration import SourceLike
     from torc_migrations.plan import Outcome, Plan, Report
+    from torc_migrations.session import Observer, Session
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+_NOTHING_TO_REVERT = "No migrations available to revert\n"
+
+
+class Interrupted(MigrationError):
+    """Somebody pressed Ctrl-C; `done` are the versions that were finished before."""
+
+    exit_code = INTERRUPTED
+    hint = "what was cut short is not installed; `torc-migrations status` lists what is"
+
+    def __init__(self, done: tuple[int, ...] = ()) -> None:
+        self.done = done
+        super().__init__("interrupted")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status; see `torc-migrations --help`."""
-    from torc_migrations.arguments import parse
-
-    options = parse(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
     terminal = Terminal()
-    on_first_use(lambda log: _show_log(log, terminal, options.verbose))
     try:
-        return int(_VERBS[options.verb](options, terminal))
-    except MigrationError as error:
-        _tell_error(error, options, terminal)
-        return error.exit_code
-    except KeyboardInterrupt:
-        terminal.say("error", "interrupted; nothing of the running migration was kept")
-        return INTERRUPTED
+        return _run(words, terminal)
     except BrokenPipeError:
         terminal.abandon()
         return BROKEN_PIPE
+    except OutputFailed as error:
+        terminal.say("error", str(error))
+        return error.exit_code
+
+
+def _run(words: Sequence[str], terminal: Terminal) -> int:
+    from torc_migrations.arguments import parse
+
+    try:
+        options = parse(words)
+        on_first_use(lambda log: _show_log(log, terminal, options.verbose))
+        return int(_VERBS[options.verb](options, terminal))
+    except KeyboardInterrupt:
+        return _tell_error(Interrupted(), terminal, as_json="--json" in words)
+    except MigrationError as error:
+        return _tell_error(error, terminal, as_json="--json" in words)
 
 
 def _settings(options: Namespace, terminal: Terminal) -> Settings:
@@ -49,10 +75,26 @@ def _settings(options: Namespace, terminal: Terminal) -> Settings:
 
     settings = find_settings(options.database, options.source, dotenv=not options.no_dotenv)
     if options.verbose:
-        for name, setting in (("database", settings.database), ("source", settings.source)):
-            if setting:
-                terminal.say("note", f"{name} {masked(setting.value)}, from {setting.origin}")
+        _tell_settings(settings, terminal)
     return settings
+
+
+def _tell_settings(settings: Settings, terminal: Terminal) -> None:
+    if settings.database:
+        terminal.say("note", f"database {masked(settings.database.value)}, from {settings.database.origin}")
+    for source in settings.sources:
+        terminal.say("note", f"source {source.value}, from {source.origin}")
+    if not settings.sources:
+        terminal.say("note", f"source {SHIPPED}, because no other is named")
+    if settings.migration_table:
+        terminal.say("note", f"yoyo's ledger {settings.migration_table.value}, from {settings.migration_table.origin}")
+
+
+def _source(settings: Settings) -> SourceLike:
+    folders = [source.value for source in settings.sources]
+    if len(folders) > 1:
+        return combine(tuple(discover(folder) for folder in folders))
+    return folders[0] if folders else None
 
 
 def _migrator(options: Namespace, terminal: Terminal) -> Migrator:
@@ -63,14 +105,49 @@ def _migrator(options: Namespace, terminal: Terminal) -> Migrator:
             "no database is named",
             hint="say -d sqlite:///torc.db, or set DATABASE_URL in the environment, in .env, or in yoyo.ini",
         )
-    return Migrator(
+    return _Interruptible(
         settings.database.value,
-        settings.source.value if settings.source else None,
+        _source(settings),
         lock_timeout=options.lock_timeout,
         ignore_missing=options.ignore_missing,
         on_newer="refuse",
-        **({"migration_table": settings.migration_table} if settings.migration_table else {}),
+        **({"migration_table": settings.migration_table.value} if settings.migration_table else {}),
     )
+
+
+class _Interruptible(Migrator):
+    """Have Ctrl-C stop a statement that SQLite is busy with; Python's own handler runs only after it."""
+
+    def _writing(self, session: Session) -> AbstractContextManager[None]:
+        return _watching_for_signals(session.interrupt)
+
+
+@contextmanager
+def _watching_for_signals(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Call something from another thread as soon as a signal arrives that Python handles.
+
+    https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
+    """
+    from threading import Thread
+
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+
+    def watch() -> None:
+        while os.read(reading, 1):
+            with suppress(sqlite3.ProgrammingError):  # closed in this very moment
+                interrupt()
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    before = signal.set_wakeup_fd(writing)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writing)
+        watcher.join()
+        os.close(reading)
 
 
 def _status(options: Namespace, terminal: Terminal) -> int:
@@ -90,52 +167,59 @@ def _status(options: Namespace, terminal: Terminal) -> int:
 def _upgrade(options: Namespace, terminal: Terminal) -> int:
     migrator = _migrator(options, terminal)
     if options.dry_run:
-        return _show_plan(migrator.plan_upgrade(options.target), options, terminal)
-    observer = _Progress(options, terminal)
-    return _finish(migrator.upgrade(options.target, observer=observer), options, terminal)
+        plan = migrator.plan_upgrade(options.target)
+        return _show_plan(plan, plan_text(plan), options, terminal)
+    report = _observed(lambda observer: migrator.upgrade(options.target, observer=observer), options, terminal)
+    return _finish(report, skipped_text(report.plan), options, terminal)
 
 
 def _apply(options: Namespace, terminal: Terminal) -> int:
-    observer = _Progress(options, terminal)
-    return _finish(_migrator(options, terminal).apply(*options.versions, observer=observer), options, terminal)
+    migrator = _migrator(options, terminal)
+    report = _observed(lambda observer: migrator.apply(*options.versions, observer=observer), options, terminal)
+    return _finish(report, "", options, terminal)
 
 
 def _rollback(options: Namespace, terminal: Terminal) -> int:
     migrator = _migrator(options, terminal)
     if options.dry_run:
-        return _show_plan(migrator.plan_rollback(options.target), options, terminal)
+        plan = migrator.plan_rollback(options.target)
+        return _show_plan(plan, plan_text(plan) or _NOTHING_TO_REVERT, options, terminal)
     if options.target == 0 and not options.yes and terminal.is_interactive():
         plan = migrator.plan_rollback(0)
         if plan.steps and not _agreed(plan, terminal):
+            terminal.say("note", "nothing was rolled back")
             return 0
-    report = migrator.rollback(options.target, observer=_Progress(options, terminal))
-    if not options.json and not any(step.action is Action.ROLL_BACK for step in report.plan.steps):
-        terminal.write_listing("No migrations available to revert\n")
-    return _finish(report, options, terminal)
+    report = _observed(lambda observer: migrator.rollback(options.target, observer=observer), options, terminal)
+    left = skipped_text(report.plan)
+    return _finish(report, left if left or report.applied else _NOTHING_TO_REVERT, options, terminal)
 
 
 def _agreed(plan: Plan, terminal: Terminal) -> bool:
     for step in plan.steps:
-        terminal.say("note", f"{step.migration.id} will be rolled back")
+        terminal.say("note", f"{step.migration.id} will be {step.action.done}")
     return terminal.ask("Everything that these migrations made goes, with the rows in it. Go on?")
 
 
-def _show_plan(plan: Plan, options: Namespace, terminal: Terminal) -> int:
-    if options.json:
-        terminal.write_json(plan.as_dict())
-    else:
-        terminal.write_listing(plan_text(plan))
-    return 0
+def _observed(operation: Callable[[Observer], Report], options: Namespace, terminal: Terminal) -> Report:
+    """Perform an operation, printing each step as soon as it is done, as sqlx does."""
+    progress = _Progress(options, terminal)
+    try:
+        return operation(progress)
+    except KeyboardInterrupt as interruption:
+        raise Interrupted(tuple(progress.done)) from interruption
 
 
 class _Progress:
-    """Print each step as soon as it is done, as sqlx does."""
+    """Print each step that was performed, and remember which scripts were run."""
 
     def __init__(self, options: Namespace, terminal: Terminal) -> None:
+        self.done: list[int] = []
         self._silent = options.json
         self._terminal = terminal
 
     def __call__(self, outcome: Outcome) -> None:
+        if outcome.step.script:
+            self.done.append(outcome.step.migration.version)
         if self._silent:
             return
         if outcome.step.script:
@@ -144,35 +228,46 @@ class _Progress:
             self._terminal.say("note", f"{outcome.step.migration.id} {outcome.step.action.done} in the ledgers")
 
 
-def _finish(report: Report, options: Namespace, terminal: Terminal) -> int:
+def _show_plan(plan: Plan, text: str, options: Namespace, terminal: Terminal) -> int:
+    if options.json:
+        terminal.write_json(plan.as_dict())
+    else:
+        terminal.write_listing(text)
+    return 0
+
+
+def _finish(report: Report, last_lines: str, options: Namespace, terminal: Terminal) -> int:
     if options.json:
         terminal.write_json(report.as_dict())
     else:
-        terminal.write_listing(skipped_text(report.plan))
+        terminal.write_listing(last_lines)
     if not report.outcomes and terminal.is_interactive() and not options.json:
         terminal.say("note", "nothing to do")
     return 0
 
 
 def _new(options: Namespace, terminal: Terminal) -> int:
+    from torc_migrations.config import MIGRATIONS
     from torc_migrations.folder import new_migration
 
     settings = _settings(options, terminal)
+    if len(settings.sources) > 1:
+        origin = settings.sources[0].origin
+        raise SourceError(origin, f"{origin} names several folders", hint="say with --source which one to write to")
     paths = new_migration(
-        settings.source.value if settings.source else "migrations",
+        settings.sources[0].value if settings.sources else MIGRATIONS,
         options.description,
-        reversible=options.reversible,
-        sequential=True if options.sequential else False if options.timestamp else None,
+        reversible=settings.reversible if options.reversible is None else options.reversible,
+        sequential=settings.sequential if options.sequential is None else options.sequential,
     )
     return _created(paths, options, terminal)
 
 
 def _export(options: Namespace, terminal: Terminal) -> int:
     from torc_migrations.folder import export
-    from torc_migrations.migration import Layout, discover
+    from torc_migrations.migration import Layout
 
-    settings = _settings(options, terminal)
-    source = discover(settings.source.value if settings.source else None)
+    source = discover(_source(_settings(options, terminal)))
     return _created(export(source, Layout(options.layout), options.folder), options, terminal)
 
 
@@ -184,6 +279,20 @@ def _created(paths: tuple[str, ...], options: Namespace, terminal: Terminal) -> 
     return 0
 
 
+def _inspect(options: Namespace, terminal: Terminal) -> int:
+    from torc_migrations.inspect_cli import run
+
+    settings = _settings(options, terminal)
+    database = settings.database.value if settings.database else None
+    return run(options, terminal, database, _source(settings))
+
+
+def _mend(options: Namespace, terminal: Terminal) -> int:
+    from torc_migrations.mending_cli import run
+
+    return run(options, terminal, _migrator(options, terminal))
+
+
 _VERBS = {
     "status": _status,
     "upgrade": _upgrade,
@@ -191,20 +300,33 @@ _VERBS = {
     "rollback": _rollback,
     "new": _new,
     "export": _export,
+    "verify": _inspect,
+    "indexes": _inspect,
+    "optimize": _inspect,
+    "doctor": _mend,
+    "repair": _mend,
+    "baseline": _mend,
 }
 
 
-def _tell_error(error: MigrationError, options: Namespace, terminal: Terminal) -> None:
+def _tell_error(error: MigrationError, terminal: Terminal, *, as_json: bool) -> int:
     terminal.say("error", str(error))
     if error.frame:
         terminal.tell(error.frame)
     if error.hint:
         terminal.say("hint", error.hint)
-    done = error.report.applied if error.report else ()
+    done = _done_before(error)
     if done:
         terminal.say("note", f"done before it, and kept: {', '.join(map(str, done))}")
-    if options.json:
+    if as_json:
         terminal.write_json({"error": error.as_dict(), "done": list(done)})
+    return error.exit_code
+
+
+def _done_before(error: MigrationError) -> tuple[int, ...]:
+    if isinstance(error, Interrupted):
+        return error.done
+    return error.report.applied if error.report else ()
 
 
 def _show_log(log: Logger, terminal: Terminal, verbose: bool) -> None:

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torc_migrations.errors import SourceError, UrlError
+
+if TYPE_CHECKING:
+    from configparser import ConfigParser
 
 YOYO_INI, SQLX_TOML, DOTENV = "yoyo.ini", "sqlx.toml", ".env"
 MIGRATIONS = "migrations"
 URL_VARIABLE = "DATABASE_URL"
+
+_FROM_YOYO = ("database", "sources", "migration_table")
+# What yoyo.ini takes other files in by.
+_YOYO_FILES = ("%inherit", "%include")
+# What is wrong with a line of yoyo.ini; told without quoting it, for it may hold a password.
+_FAULTS = {
+    "MissingSectionHeaderError": "there is no [DEFAULT] above it",
+    "ParsingError": "it is not NAME = VALUE",
+    "DuplicateOptionError": "it names an option for the second time",
+    "DuplicateSectionError": "it names a section for the second time",
+}
+# What sqlx.toml may say of migrations that we cannot do, and the values by which it says nothing.
+_UNSUPPORTED_IN_SQLX_TOML = {"table-name": "_sqlx_migrations", "ignored-chars": [], "create-schemas": []}
 
 
 class Setting(NamedTuple):
@@ -21,48 +37,65 @@ class Setting(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What the command works on; a source of None is the shipped schema."""
+    """What the command works on.
+
+    `sources` are folders that share the database; where there is none, the shipped schema is meant. `reversible` and
+    `sequential` are the kind that sqlx.toml wants a new migration to have, None where it does not say.
+    """
 
     database: Setting | None
-    source: Setting | None
-    migration_table: str | None = None
+    sources: tuple[Setting, ...]
+    migration_table: Setting | None = None
+    reversible: bool | None = None
+    sequential: bool | None = None
+
+
+class _SqlxToml(NamedTuple):
+    source: Setting | None = None
+    url_variable: str = URL_VARIABLE
+    reversible: bool | None = None
+    sequential: bool | None = None
 
 
 def find_settings(database: str | None, source: str | None, *, dotenv: bool = True) -> Settings:
     """Look for the database in the flag, the environment, `.env` and yoyo.ini; for the source in the flag, yoyo.ini,
-    sqlx.toml and `./migrations`.
+    sqlx.toml and `./migrations`. Changes nothing, the environment neither.
 
     Raises:
         SourceError, UrlError: a configuration file cannot be read, or says what cannot be done.
     """
     yoyo = _read_yoyo_ini()
+    sqlx = _read_sqlx_toml()
+    variable = sqlx.url_variable
+    sources = yoyo.get("sources") or sqlx.source or _migrations_folder()
     return Settings(
-        _first(_flag(database, "--database"), _environment(), _dotenv(dotenv), yoyo.get("database")),
-        _first(_flag(source, "--source"), yoyo.get("sources"), _sqlx_toml(), _migrations_folder()),
-        yoyo["migration_table"].value if "migration_table" in yoyo else None,
+        _flag(database, "--database") or _environment(variable) or _dotenv(variable, dotenv) or yoyo.get("database"),
+        (Setting(source, "--source"),) if source is not None else _split(sources),
+        yoyo.get("migration_table"),
+        sqlx.reversible,
+        sqlx.sequential,
     )
-
-
-def _first(*settings: Setting | None) -> Setting | None:
-    return next((setting for setting in settings if setting), None)
 
 
 def _flag(value: str | None, name: str) -> Setting | None:
     return None if value is None else Setting(value, name)
 
 
-def _environment() -> Setting | None:
-    value = os.environ.get(URL_VARIABLE)
-    return Setting(value, f"the environment's {URL_VARIABLE}") if value else None
+def _environment(variable: str) -> Setting | None:
+    value = os.environ.get(variable)
+    return Setting(value, f"{variable} in the environment") if value else None
 
 
-def _dotenv(wanted: bool) -> Setting | None:
+def _dotenv(variable: str, wanted: bool) -> Setting | None:
     path = _found_upwards(DOTENV) if wanted else None
     if path is None:
         return None
     from dotenv import dotenv_values
 
-    value = dotenv_values(path).get(URL_VARIABLE)
+    try:
+        value = dotenv_values(path).get(variable)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UrlError(path, f"cannot read {path}: {_reason(error)}", hint="--no-dotenv leaves it unread") from error
     return Setting(value, path) if value else None
 
 
@@ -75,10 +108,17 @@ def _found_upwards(name: str) -> str | None:
 
 
 def _upwards() -> Iterator[str]:
-    folder = os.getcwd()
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError as error:
+        raise SourceError(".", "the folder that you are in does not exist any more", hint="go to another") from error
     yield folder
     while folder != (folder := os.path.dirname(folder)):
         yield folder
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8"
 
 
 def _read_yoyo_ini() -> dict[str, Setting]:
@@ -86,22 +126,47 @@ def _read_yoyo_ini() -> dict[str, Setting]:
     path = _found_upwards(YOYO_INI)
     if path is None:
         return {}
+    parser = _parsed(path)
+    given = parser.defaults()
+    for name in _YOYO_FILES:
+        if name in given:
+            raise SourceError(
+                path,
+                f"{path} takes in other files with {name}, which is not supported",
+                hint=f"write into {YOYO_INI} itself what they say of database and sources",
+            )
+    known = _interpolated(path, given)
+    values = {name: _value(parser, name, known, path) for name in _FROM_YOYO if name in given}
+    return {name: Setting(value, path) for name, value in values.items() if value}
+
+
+def _parsed(path: str) -> ConfigParser:
     from configparser import ConfigParser, Error
 
     parser = ConfigParser()
     try:
-        parser.read(path, encoding="utf-8")
-        given = parser.defaults()
-        known = _interpolated(path, given)
-        values = {name: parser.get("DEFAULT", name, vars=known) for name in _WANTED if name in given}
-    except (Error, UnicodeDecodeError) as error:
-        raise UrlError(path, f"cannot read {path}: {error}") from error
-    if len(values.get("sources", "").split()) > 1:
-        raise SourceError(path, f"{path} names several sources", hint="name one of them with --source")
-    return {name: Setting(value, path) for name, value in values.items() if value}
+        with open(path, encoding="utf-8") as file:
+            parser.read_file(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(path, f"cannot read {path}: {_reason(error)}") from error
+    except Error as error:
+        line = getattr(error, "lineno", None) or next(number for number, _ in getattr(error, "errors", ((0, ""),)))
+        fault = _FAULTS.get(type(error).__name__, "it is no INI file")
+        raise SourceError(path, f"cannot read {path}, line {line}: {fault}") from error
+    return parser
 
 
-_WANTED = ("database", "sources", "migration_table")
+def _value(parser: ConfigParser, name: str, known: Mapping[str, str], path: str) -> str:
+    from configparser import InterpolationError
+
+    try:
+        return parser.get("DEFAULT", name, vars=known)
+    except InterpolationError as error:
+        raise SourceError(
+            path,
+            f"cannot read {name} in {path}: a % in it stands for nothing",
+            hint="write %% for a percent sign; %(here)s and %(NAME)s stand for the file's folder and the environment",
+        ) from error
 
 
 def _interpolated(path: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -111,21 +176,44 @@ def _interpolated(path: str, given: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in names.items() if name not in given}
 
 
-def _sqlx_toml() -> Setting | None:
+def _split(sources: Setting | None) -> tuple[Setting, ...]:
+    """Split yoyo's list of folders at its blanks, unless all of it is one folder with a blank in its name."""
+    if sources is None or os.path.isdir(sources.value):
+        return (sources,) if sources else ()
+    return tuple(Setting(folder, sources.origin) for folder in sources.value.split())
+
+
+def _read_sqlx_toml() -> _SqlxToml:
     if not os.path.isfile(SQLX_TOML):
-        return None
+        return _SqlxToml()
     import tomllib
 
     try:
         with open(SQLX_TOML, "rb") as file:
-            migrate = tomllib.load(file).get("migrate", {})
-    except (tomllib.TOMLDecodeError, OSError) as error:
+            document = tomllib.load(file)
+    except tomllib.TOMLDecodeError as error:
         raise SourceError(SQLX_TOML, f"cannot read {SQLX_TOML}: {error}") from error
-    for name in ("table-name", "ignored-chars", "create-schemas"):
-        if migrate.get(name):
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(SQLX_TOML, f"cannot read {SQLX_TOML}: {_reason(error)}") from error
+    migrate = _table(document, "migrate")
+    for name, nothing in _UNSUPPORTED_IN_SQLX_TOML.items():
+        if migrate.get(name, nothing) != nothing:
             raise SourceError(SQLX_TOML, f"[migrate] {name} in {SQLX_TOML} is not supported yet")
+    defaults = _table(migrate, "defaults")
     folder = migrate.get("migrations-dir")
-    return Setting(str(folder), SQLX_TOML) if folder else None
+    return _SqlxToml(
+        Setting(str(folder), SQLX_TOML) if folder else None,
+        str(_table(document, "common").get("database-url-var", URL_VARIABLE)),
+        {"reversible": True, "simple": False}.get(str(defaults.get("migration-type"))),
+        {"sequential": True, "timestamp": False}.get(str(defaults.get("migration-versioning"))),
+    )
+
+
+def _table(document: Mapping[str, object], name: str) -> Mapping[str, object]:
+    table = document.get(name, {})
+    if not isinstance(table, dict):
+        raise SourceError(SQLX_TOML, f"cannot read {SQLX_TOML}: {name} is not a table", hint=f"write [{name}]")
+    return table
 
 
 def _migrations_folder() -> Setting | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from typing import NamedTuple
 
 from torc_migrations.errors import CannotOpen, DatabaseFailed, LockTimeout
@@ -40,23 +41,26 @@ class Settings(NamedTuple):
     foreign_keys: object
 
 
-def borrow(connection: sqlite3.Connection) -> Settings:
-    """Make a connection begin no transaction by itself and wait for nobody; return what it was like before."""
+def read_settings(connection: sqlite3.Connection) -> Settings:
+    """Return what `take` is going to change."""
     cursor = sqlite3.Cursor(connection)
-    before = Settings(
+    return Settings(
         connection.isolation_level,
         connection.text_factory,
         cursor.execute("PRAGMA busy_timeout").fetchone()[0],
         cursor.execute("PRAGMA foreign_keys").fetchone()[0],
     )
+
+
+def take(connection: sqlite3.Connection) -> None:
+    """Make a connection begin no transaction by itself and wait for nobody."""
     connection.isolation_level = None
     connection.text_factory = str
     write_pragma(connection, "busy_timeout", 0)
-    return before
 
 
 def give_back(connection: sqlite3.Connection, before: Settings) -> None:
-    """Undo what `borrow` and a migration have set."""
+    """Undo what `take` and a migration have set."""
     write_pragma(connection, "busy_timeout", before.busy_timeout)
     write_pragma(connection, "foreign_keys", before.foreign_keys)
     connection.isolation_level = before.isolation_level  # type: ignore[assignment]  # typeshed is narrower
@@ -85,9 +89,13 @@ def write_pragma(connection: sqlite3.Connection, name: str, value: object) -> No
 
 
 def connect(address: Address) -> sqlite3.Connection:
-    """Open a connection that begins no transaction by itself, waits for nobody, and keeps no statements."""
+    """Open a connection that begins no transaction by itself, waits for nobody, and keeps no statements.
+
+    Raises:
+        CannotOpen: the file cannot be opened.
+    """
     try:
-        connection = sqlite3.connect(_uri(address), uri=True, isolation_level=None, timeout=0, cached_statements=0)
+        connection = _open(address, "immutable=1" if _would_leave_a_wal(address) else f"mode={_MODES[address.mode]}")
         if address.mode == "ro":
             write_pragma(connection, "query_only", 1)
     except sqlite3.DatabaseError as error:
@@ -95,28 +103,69 @@ def connect(address: Address) -> sqlite3.Connection:
     return connection
 
 
-def _uri(address: Address) -> str:
-    """Return a `file:` URI; the only way to tell SQLite not to create a file, and to give it a path with a `?`.
+# SQLite's own `mode=ro` leaves a `-shm` and a `-wal` beside a file in WAL mode, and fails at one that has to be
+# recovered after a crash; a connection that may write cleans up behind itself.
+_MODES = {"ro": "rw", "rw": "rw", "rwc": "rwc"}
 
-    SQLite's own `mode=ro` is not used: it leaves a `-shm` and a `-wal` beside a file in WAL mode, and cannot read a
-    file that has to be recovered after a crash.
+
+def _would_leave_a_wal(address: Address) -> bool:
+    """Tell whether a file is in WAL mode, closed, and not ours to write to.
+
+    To read it SQLite would need a `-wal` beside it, which it either could not make or could not take away again.
+    Without locks it cannot read such a file at all, and that tells the mode; to look for ourselves would not do,
+    because closing a file takes away every lock that this process has on it (https://sqlite.org/howtocorrupt.html).
     """
-    if address.path is None:
+    path = address.path
+    if path is None or not os.path.exists(path) or os.path.exists(f"{path}-wal"):
+        return False
+    if os.access(path, os.W_OK) and os.access(os.path.dirname(os.path.abspath(path)), os.W_OK):
+        return False
+    with closing(_open(address, "mode=ro&nolock=1")) as connection:
+        try:
+            connection.execute("PRAGMA schema_version")
+        except sqlite3.OperationalError as error:
+            return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CANTOPEN
+        except sqlite3.DatabaseError:
+            return False
+    return False
+
+
+def _open(address: Address, how: str) -> sqlite3.Connection:
+    return sqlite3.connect(_uri(address.path, how), uri=True, isolation_level=None, timeout=0, cached_statements=0)
+
+
+def _uri(path: str | None, how: str) -> str:
+    """Return a `file:` URI; the only way to tell SQLite not to create a file, and to give it a path with a `?`."""
+    if path is None:
         return ":memory:"
     from urllib.parse import quote
 
-    path = os.path.abspath(address.path).replace(os.sep, "/")
-    how = {"immutable": "immutable=1", "ro": "mode=rw"}.get(address.mode, f"mode={address.mode}")
+    path = os.path.abspath(path).replace(os.sep, "/")
     return f"file://{'' if path.startswith('/') else '/'}{quote(os.fsencode(path))}?{how}"
 
 
-def file_identity(path: str | None) -> tuple[int, int] | None:
-    """Return what tells a file from another one of the same name later; None where there is none."""
+class File(NamedTuple):
+    """A file, and what tells it from another one that takes its name later."""
+
+    path: str
+    device: int
+    inode: int
+
+    @property
+    def stands(self) -> bool:
+        """Whether its name still leads to it."""
+        return find_file(self.path) == self
+
+
+def find_file(path: str | None) -> File | None:
+    """Return the file of a path, wherever the process goes afterwards; None where there is none."""
+    if path is None:
+        return None
     try:
-        found = os.stat(path) if path is not None else None
+        found = os.stat(path)
     except OSError:
         return None
-    return (found.st_dev, found.st_ino) if found else None
+    return File(os.path.abspath(path), found.st_dev, found.st_ino)
 
 
 def moved(address: Address) -> DatabaseFailed:

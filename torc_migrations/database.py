@@ -7,25 +7,31 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from torc_migrations.connection import (
+    PRAGMAS,
+    File,
     Settings,
-    borrow,
     connect,
     explained,
-    file_identity,
+    find_file,
     give_back,
     is_busy,
     moved,
     read_pragmas,
+    read_settings,
     restore_pragmas,
+    take,
     write_pragma,
 )
 from torc_migrations.errors import CannotOpen, UrlError
 from torc_migrations.lock import Patience, YoyoHolder, sqlite_holder, sqlite_readers
 from torc_migrations.log import logger
 from torc_migrations.url import Address, parse_url
+
+if TYPE_CHECKING:
+    from torc_migrations.authorizer import Touched
 
 _NEVER_READ = -1
 
@@ -68,7 +74,7 @@ class Database:
         connection: sqlite3.Connection,
         address: Address,
         *,
-        file: tuple[int, int] | None = None,
+        file: File | None = None,
         lent: Settings | None = None,
         lock_timeout: float,
     ) -> None:
@@ -80,25 +86,33 @@ class Database:
         self._file = file
         self._lent = lent
         self._pragmas: Mapping[str, object] = {}
+        self._is_open_to_scripts = False
 
     def execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> sqlite3.Cursor:
         """Run one statement of ours and return its cursor, whose rows are tuples."""
         return sqlite3.Cursor(self.connection).execute(sql, parameters or {})
 
+    def take(self) -> None:
+        """Make a lent connection ours for a while; until then nothing of it has changed."""
+        if self._lent:
+            take(self.connection)
+
     def close(self) -> None:
-        """Close our connection; give a lent one back as it was found."""
+        """Close our connection; give a lent one back as it was found. May be called again."""
         if self._lent is None:
             self.connection.close()
             return
         self.roll_back()
         give_back(self.connection, self._lent)
+        self.close_to_scripts(PRAGMAS)
+        self.connection.text_factory = self._lent.text_factory
 
     def make_writable(self) -> None:
         """Create the file where it was missing, and turn foreign keys off, which no transaction can."""
         if self.is_missing:
             self.connection.close()
             self.connection = connect(self.address)
-            self._file = file_identity(self.address.path)
+            self._file = find_file(self.address.path)
             self.is_missing = False
         with self._failures():
             self.patiently(self._prepare)
@@ -106,10 +120,6 @@ class Database:
     def _prepare(self) -> None:
         self._pragmas = read_pragmas(self.connection)  # some of which read the file, too
         write_pragma(self.connection, "foreign_keys", 0)
-
-    def restore_pragmas(self, names: Iterable[str]) -> None:
-        """Put back what a script has set for the connection, as far as it is among these."""
-        self.patiently(partial(restore_pragmas, self.connection, self._pragmas, names))
 
     def version(self) -> int:
         """Return a number that changes whenever another connection has written."""
@@ -120,6 +130,21 @@ class Database:
         """Return the names of all tables, SQLite's own left out."""
         names = (str(row[0]) for row in self.execute(SELECT_TABLES))
         return tuple(name for name in names if not name.startswith("sqlite_"))
+
+    def open_to(self, touched: Touched | None) -> None:
+        """Let a script run, and have what it does noted, unless it runs outside of any transaction."""
+        self._is_open_to_scripts = True
+        self.connection.text_factory = bytes  # rows that a script selects are for nobody, and may be no UTF-8
+        if touched:
+            self.connection.set_authorizer(touched.authorize)
+
+    def close_to_scripts(self, pragmas: Iterable[str]) -> None:
+        """Undo `open_to`, and put back those of these settings that the script has changed for the connection."""
+        if self._is_open_to_scripts:
+            self.connection.set_authorizer(None)
+            self.connection.text_factory = str
+            self.patiently(partial(restore_pragmas, self.connection, self._pragmas, pragmas))
+            self._is_open_to_scripts = False
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -133,25 +158,8 @@ class Database:
 
     def _begin_reading(self) -> None:
         self.roll_back()
-        try:
-            self.execute("BEGIN")
-            self.execute("SELECT 1 FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError as error:
-            if not self._reopened_immutable(error):
-                raise
-            self._begin_reading()
-
-    def _reopened_immutable(self, error: sqlite3.OperationalError) -> bool:
-        """Open a file in WAL mode whose folder cannot be written; right where no WAL is left to be read."""
-        path = self.address.path
-        if self._lent or path is None or error.sqlite_errorcode != sqlite3.SQLITE_CANTOPEN:
-            return False
-        if self.address.mode == "immutable" or os.path.exists(f"{path}-wal"):
-            return False
-        self.connection.close()
-        self.address = self.address._replace(mode="immutable")
-        self.connection = connect(self.address)
-        return True
+        self.execute("BEGIN")
+        self.execute("SELECT 1 FROM sqlite_master").fetchone()
 
     def _holder(self) -> str:
         who = sqlite_readers if self.connection.in_transaction else sqlite_holder
@@ -226,6 +234,8 @@ class Database:
         while holder := self._holder_unless_begun():
             patience.nap(holder)
         self._check_file()
+        # BEGIN IMMEDIATE is content with a file that cannot be written, and opens no journal: better now than later.
+        self.execute(f"PRAGMA user_version = {self.execute('PRAGMA user_version').fetchone()[0]}")
 
     def _holder_unless_begun(self) -> Callable[[], str] | None:
         try:
@@ -265,7 +275,7 @@ class Database:
 
     def _check_file(self) -> None:
         """Make sure that we write to the file that others find under its name; in WAL mode SQLite does not look."""
-        if self.address.path is not None and self._file != file_identity(self.address.path):
+        if self._file and not self._file.stands:
             raise moved(self.address)
 
     def _commit(self) -> None:
@@ -287,7 +297,12 @@ def open_database(database: DatabaseLike, *, lock_timeout: float) -> Iterator[Da
     """
     opened = _opened(database, lock_timeout)
     try:
-        yield opened
+        # Twice, because Ctrl-C may come while the first is at it.
+        try:
+            opened.take()
+            yield opened
+        finally:
+            opened.close()
     finally:
         opened.close()
 
@@ -304,7 +319,7 @@ def _opened(database: DatabaseLike, lock_timeout: float) -> Database:
         raise UrlError(repr(type(database)), f"a database is a URL, a path or a connection, not {type(database)!r}")
     if address.path is not None and not os.path.exists(address.path):
         return _missing(address, lock_timeout)
-    return Database(connect(address), address, file=file_identity(address.path), lock_timeout=lock_timeout)
+    return Database(connect(address), address, file=find_file(address.path), lock_timeout=lock_timeout)
 
 
 def _borrowed(connection: sqlite3.Connection, lock_timeout: float) -> Database:
@@ -319,8 +334,8 @@ def _borrowed(connection: sqlite3.Connection, lock_timeout: float) -> Database:
             f"the connection to {address.name} is inside a transaction",
             hint="commit or roll back first, and open it without autocommit=False",
         )
-    file = file_identity(address.path)
-    return Database(connection, address, file=file, lent=borrow(connection), lock_timeout=lock_timeout)
+    file = find_file(address.path)
+    return Database(connection, address, file=file, lent=read_settings(connection), lock_timeout=lock_timeout)
 
 
 def _missing(address: Address, lock_timeout: float) -> Database:

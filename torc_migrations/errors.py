@@ -98,7 +98,7 @@ class BadScript(SourceError):
     """A migration's text cannot be run: not UTF-8, Python, or with transaction control of its own.
 
     Attributes:
-        path: the file. line, column: counted from 1, in lines and characters; None where the whole file is meant.
+        path, line, column: where; counted from 1, in lines and characters; None where the whole file is meant.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class OutOfStep(LedgerError):
         yoyo, sqlx: whether yoyo's ledger, and sqlx's, say that the migration is installed.
     """
 
-    hint = "look whether its tables exist, then say so with `yoyo mark` or `yoyo unmark`"
+    hint = "`torc-migrations doctor` looks whether what it makes is there, and says what to type"
 
     def __init__(self, version: int, *, yoyo: bool, sqlx: bool) -> None:
         self.yoyo = yoyo
@@ -279,17 +279,28 @@ class Irreversible(TargetError):
 
 
 class DependencyPending(TargetError):
-    """A migration was asked for whose dependency is neither installed nor asked for.
-
-    Attributes:
-        dependency: the id of the migration that has to come first.
-    """
+    """A migration was asked for whose `dependency`, an id, is neither installed nor asked for."""
 
     hint = "name both, or upgrade"
 
     def __init__(self, version: int, dependency: str) -> None:
         self.dependency = dependency
         super().__init__(version, f"migration {version} depends on {dependency}, which is pending")
+
+
+class NotThere(TargetError):
+    """A baseline was asked for, but the database lacks what its migrations make; nothing was recorded.
+
+    Attributes:
+        missing: what is not there, as names: `table job`, `column job.name`, `index i`.
+    """
+
+    hint = "name an older version, or upgrade"
+
+    def __init__(self, version: int, missing: tuple[str, ...]) -> None:
+        self.missing = missing
+        some = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        super().__init__(version, f"the database does not have what migration {version} leaves behind: {some}")
 
 
 class LockTimeout(MigrationError):
@@ -379,11 +390,7 @@ def _what_is_left(version: int, kept: bool) -> str:
 
 
 class DatabaseFailed(MigrationError):
-    """The database failed outside of any script: a full disk, a damaged or vanished file.
-
-    Attributes:
-        database: its name. reason: the driver's own words.
-    """
+    """The database failed outside of any script: a full disk, a damaged or vanished file; `reason` is the driver's."""
 
     exit_code = 6
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
@@ -34,11 +35,10 @@ def run(database: Database, step: Step) -> Touched:
     """
     touched = Touched()
     try:
-        database.connection.set_authorizer(touched.authorize)
+        database.open_to(touched)
         _run_statements(database, step, touched)
     finally:
-        database.connection.set_authorizer(None)
-        database.restore_pragmas(touched.pragmas)
+        database.close_to_scripts(touched.pragmas)
     return touched
 
 
@@ -57,14 +57,14 @@ def run_outside(database: Database, step: Step) -> None:
             hint = "take it out; or take the directive out, and all of the script is one transaction"
             raise _refused(script, statement, f"{word} in a script would keep its records out of it", hint)
     try:
-        # No authorizer: VACUUM begins and commits by itself.
+        database.open_to(None)  # VACUUM, for one, begins and commits by itself
         _run_statements(database, step, Touched())
         if database.connection.in_transaction:
             reason = f"{script.path}: a savepoint is still open at its end, and was rolled back"
             raise BadScript(script.path, reason, hint="end it with RELEASE")
     finally:
         database.roll_back()
-        database.restore_pragmas(PRAGMAS)
+        database.close_to_scripts(PRAGMAS)
 
 
 def _transaction_word(sql: bytes, statement: Statement) -> str | None:
@@ -80,27 +80,28 @@ def _run_statements(database: Database, step: Step, touched: Touched) -> None:
     if step.script is None:
         return
     log_all = logger().isEnabledFor(_DEBUG)
-    try:
-        database.connection.text_factory = bytes  # rows that a script selects are for nobody, and may be no UTF-8
-        for statement in statements(step.script.sql):
-            started = perf_counter_ns()
-            _run_statement(database, step, statement, touched)
-            if log_all:
-                _log(step.script, statement, perf_counter_ns() - started)
-    finally:
-        database.connection.text_factory = str
+    for statement in statements(step.script.sql):
+        started = perf_counter_ns()
+        _run_statement(database, step, statement, touched)
+        if log_all:
+            _log(step.script, statement, perf_counter_ns() - started)
 
 
 def _run_statement(database: Database, step: Step, statement: Statement, touched: Touched) -> None:
     try:
         database.patiently(partial(_exhaust, database, statement.text))
-    except MigrationError:
-        raise
-    except Exception as error:  # a converter of a lent connection may raise anything over a row
-        if touched.interruption:
-            raise touched.interruption from None
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        if interruption := _interruption(touched, error):
+            raise interruption from None
         raise _script_error(step, statement, touched, error) from error
     touched.note_alter(statement.text)
+
+
+def _interruption(touched: Touched, error: Exception) -> BaseException | None:
+    """Return what flew while SQLite asked our authorizer, which denies nothing but transaction control."""
+    if touched.refused or getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_AUTH:
+        return None
+    return touched.interruption or KeyboardInterrupt()
 
 
 def _exhaust(database: Database, sql: str) -> None:

@@ -13,7 +13,7 @@ from torc_migrations.status import History, LogEntry, Recorded, SqlxRecord, Yoyo
 if TYPE_CHECKING:
     from torc_migrations.backend import LedgerBackend
     from torc_migrations.migration import Migration
-    from torc_migrations.plan import Action
+    from torc_migrations.plan import Step
 
 YOYO_TABLE = "_yoyo_migration"
 SQLX_TABLE = "_sqlx_migrations"
@@ -23,6 +23,7 @@ _WORD = "; sqlx: "
 _BY_US = "torc_migrations"
 _NO_ROW = "none"
 _UNKNOWN_TIME = -1
+_LONGEST_REASON = 150  # yoyo's column holds 255 letters
 
 CREATE_SQLX_TABLE = f"""
 CREATE TABLE IF NOT EXISTS {SQLX_TABLE} (
@@ -46,6 +47,11 @@ SELECT_SQLX_ROW = f"""
 INSERT_SQLX_ROW = f"""
     INSERT INTO {SQLX_TABLE} (version, description, installed_on, success, checksum, execution_time)
     VALUES (:version, :description, :installed_on, TRUE, :checksum, :execution_time)
+"""
+UPDATE_SQLX_ROW = f"""
+    UPDATE {SQLX_TABLE}
+    SET checksum = :checksum, description = :description
+    WHERE version = :version
 """
 DELETE_SQLX_ROW = f"""
     DELETE FROM {SQLX_TABLE}
@@ -90,21 +96,29 @@ class Ledgers:
         """Return the tables that we write to, and that are not there."""
         return self.tables - {"yoyo_lock"} - set(self._database.tables())
 
-    def record(self, migration: Migration, action: Action, elapsed_ns: int | None = None) -> None:
+    def record(self, step: Step, elapsed_ns: int | None = None) -> None:
         """Write that a migration is installed: sqlx's row, yoyo's row, and a line in yoyo's log.
 
         A row that stands already is left as it is.
         """
+        migration = step.migration
         row = self._sqlx_row(migration) or self._insert_sqlx_row(migration, elapsed_ns)
         if not self._backend.has_marked(migration):
             self._backend.mark_one(migration, log=False)
-        self._log(migration, action, row.identity)
+        self._log(step, row.identity)
 
-    def erase(self, migration: Migration, action: Action) -> None:
+    def erase(self, step: Step) -> None:
         """Write that a migration is not installed: no row anywhere, and a line in yoyo's log."""
-        self._database.execute(DELETE_SQLX_ROW, {"version": migration.version})
-        self._backend.unmark_one(migration, log=False)
-        self._log(migration, action, _NO_ROW)
+        self._database.execute(DELETE_SQLX_ROW, {"version": step.migration.version})
+        self._backend.unmark_one(step.migration, log=False)
+        self._log(step, _NO_ROW)
+
+    def repair(self, step: Step) -> None:
+        """Write the checksum of an edited file into sqlx's row, and why into yoyo's log."""
+        migration = step.migration
+        facts = {"version": migration.version, "checksum": migration.checksum, "description": migration.description}
+        self._database.execute(UPDATE_SQLX_ROW, facts)
+        self.record(step)
 
     @cached_property
     def _backend(self) -> LedgerBackend:
@@ -112,9 +126,10 @@ class Ledgers:
 
         return LedgerBackend(self._database.connection, self._yoyo_table)
 
-    def _log(self, migration: Migration, action: Action, identity: str) -> None:
-        self._backend.comment = f"{_BY_US} {action.value}{_WORD}{identity}"
-        self._backend.log_migration(migration, action.value)
+    def _log(self, step: Step, identity: str) -> None:
+        why = f" ({step.reason[:_LONGEST_REASON]})" if step.reason else ""
+        self._backend.comment = f"{_BY_US} {step.action.value}{why}{_WORD}{identity}"
+        self._backend.log_migration(step.migration, step.action.operation)
 
     def _sqlx_row(self, migration: Migration) -> SqlxRecord | None:
         row = self._database.execute(SELECT_SQLX_ROW, {"version": migration.version}).fetchone()

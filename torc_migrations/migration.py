@@ -6,9 +6,10 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from enum import Enum
-from hashlib import sha256, sha384
+from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from torc_migrations.checksum import checksum
 from torc_migrations.errors import (
     BadDependency,
     BadName,
@@ -350,7 +351,7 @@ def _migrations(halves: _Halves) -> Iterator[Migration]:
             up,
             Script(down.file.path, down.file.file) if down else None,
             up.directives.depends if b"depends" in up.sql else (),
-            sha384(up.sql).digest(),
+            checksum(up.sql),
         )
 
 

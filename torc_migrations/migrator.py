@@ -1,40 +1,34 @@
-"""The engine: status, upgrade, apply, rollback; the one place where a database is changed."""
+"""The engine's face: status, upgrade, apply, rollback, and what mends the ledgers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from time import perf_counter_ns
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from torc_migrations.database import Database, DatabaseLike, open_database
-from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolations, MigrationError, OtherSchema
-from torc_migrations.execution import run, run_outside
-from torc_migrations.foreign_keys import new_violations, violations
+from torc_migrations.database import DatabaseLike, open_database
 from torc_migrations.ledger import YOYO_TABLE, Ledgers
 from torc_migrations.log import logger
-from torc_migrations.migration import SHIPPED, Migration, Source, SourceLike, discover
+from torc_migrations.migration import SHIPPED, Migration, SourceLike, discover
 from torc_migrations.plan import (
     Action,
     Direction,
-    Outcome,
     Plan,
     Report,
-    Step,
-    duration_text,
     plan_exactly,
+    plan_repair,
     plan_rollback,
+    plan_trust,
     plan_upgrade,
 )
-from torc_migrations.script import Directives
-from torc_migrations.status import State, Status, compare
+from torc_migrations.session import Judge, Observer, Session
+from torc_migrations.status import Status
 
 if TYPE_CHECKING:
-    from torc_migrations.authorizer import Touched
+    from torc_migrations.doctor import Diagnosis
 
 OnNewer: TypeAlias = Literal["accept", "refuse"]
-Judge: TypeAlias = "Callable[[Status], Plan]"
-Observer: TypeAlias = "Callable[[Outcome], None]"
+Ledger: TypeAlias = Literal["yoyo", "sqlx"]
 
 
 class Migrator:
@@ -135,6 +129,71 @@ class Migrator:
 
         return self._run(judge, observer)
 
+    def baseline(self, version: int) -> Report:
+        """Record everything up to `version` as installed, and run nothing: the database has it all already.
+
+        What the migrations make is looked up first, by running them on a scratch database in memory.
+
+        Raises:
+            NotThere: the database lacks something that those migrations make; nothing was recorded then.
+            MigrationError: as for `upgrade`.
+        """
+        from torc_migrations.scratch import check_objects
+
+        source = discover(self.source)
+        with self._session() as session:
+            check_objects(source, version, session.objects())
+        versions = [migration.version for migration in source.migrations if migration.version <= version]
+        return self.perform(Action.RECORD, versions)
+
+    def repair(self, *versions: int, reason: str) -> Report:
+        """Accept that the files of installed migrations were edited; the reason goes to yoyo's log.
+
+        Raises:
+            MigrationError: as for `upgrade`.
+        """
+        return self._run(lambda status: plan_repair(status, versions, reason), None)
+
+    def repair_line_endings(self, *versions: int) -> Report:
+        """Accept files that differ from what was installed in line endings or a byte order mark only.
+
+        Without versions, all of them. A file that differs otherwise is left alone.
+
+        Raises:
+            MigrationError: as for `upgrade`.
+        """
+
+        def judge(status: Status) -> Plan:
+            twins = tuple(entry.migration.version for entry in status.entries if entry.is_twin)
+            chosen = tuple(version for version in versions or twins if version in twins)
+            return plan_repair(status, chosen, "line endings")
+
+        return self._run(judge, None)
+
+    def trust(self, ledger: Ledger) -> Report:
+        """Settle what is out of step by what one ledger says.
+
+        Raises:
+            MigrationError: as for `upgrade`.
+        """
+        return self._run(lambda status: plan_trust(status, yoyo=ledger == "yoyo"), None)
+
+    def plan_trust(self, ledger: Ledger) -> Plan:
+        """Return what `trust` would do. Writes nothing."""
+        with self._session() as session:
+            return plan_trust(session.status(), yoyo=ledger == "yoyo")
+
+    def diagnose(self) -> Diagnosis:
+        """Explain the state of the database and of the folder, with what to type. Writes nothing.
+
+        Raises:
+            SourceError, UrlError: the source or the database cannot be read.
+        """
+        from torc_migrations.doctor import diagnose
+
+        with self._session() as session:
+            return diagnose(session.source, session.status(), session.objects(), session.yoyo_holder())
+
     def plan_upgrade(self, target: int | None = None) -> Plan:
         """Return what `upgrade` would do. Writes nothing."""
         with self._session() as session:
@@ -149,10 +208,10 @@ class Migrator:
         return {"ignore_missing": self.ignore_missing, "accept_newer": self.on_newer == "accept"}
 
     @contextmanager
-    def _session(self) -> Iterator[_Session]:
+    def _session(self) -> Iterator[Session]:
         source = discover(self.source)
         with open_database(self.database, lock_timeout=self.lock_timeout) as database:
-            yield _Session(database, source, Ledgers(database, self.migration_table))
+            yield Session(database, source, Ledgers(database, self.migration_table))
 
     def _run(self, judge: Judge, observer: Observer | None) -> Report:
         with self._session() as session:
@@ -164,157 +223,9 @@ class Migrator:
                 logger().warning("%s", note)
             if not plan.steps:
                 return Report(plan, ())
-            return session.perform(plan, judge, observer or _ignore)
+            with self._writing(session):
+                return session.perform(plan, judge, observer or (lambda _: None))
 
-
-def _ignore(outcome: Outcome) -> None:
-    pass
-
-
-class _Overtaken(Exception):
-    """Somebody else has written, and what was planned next is not what there is to do now."""
-
-
-class _Session:
-    """One operation on one open database."""
-
-    def __init__(self, database: Database, source: Source, ledgers: Ledgers) -> None:
-        self._database = database
-        self._source = source
-        self._ledgers = ledgers
-        self._seen = -1
-        self._steps: tuple[Step, ...] = ()
-
-    def status(self) -> Status:
-        """Read both ledgers as of one moment."""
-        with self._database.reading():
-            return self._read()
-
-    def _read(self) -> Status:
-        self._seen = self._database.version()
-        return compare(self._source, self._ledgers.read())
-
-    def refuse_other_schema(self, status: Status) -> None:
-        """Keep the shipped schema out of a database that carries another one.
-
-        Raises:
-            OtherSchema: nothing of the shipped schema is installed, but something else is there.
-        """
-        if evidence := self.other_schema(status):
-            raise OtherSchema(self._database.name, evidence)
-
-    def other_schema(self, status: Status) -> str | None:
-        """Say what shows that a database carries another schema than the shipped one, or return None."""
-        if any(entry.state is State.INSTALLED for entry in status.entries):
-            return None
-        for entry in status.entries:
-            if entry.changed:
-                return f"its migration {entry.migration.version} has another text"
-        if status.missing:
-            return f"its migration {status.missing[0]} is not among ours"
-        with self._database.reading():
-            tables = [name for name in self._database.tables() if name not in self._ledgers.tables]
-        return f"it has a table {tables[0]!r}" if tables else None
-
-    def perform(self, plan: Plan, judge: Judge, observer: Observer) -> Report:
-        """Perform a plan step by step, planning again whenever somebody else has written meanwhile."""
-        outcomes: list[Outcome] = []
-        self._steps = plan.steps
-        try:
-            self._check_scripts()
-            self._database.make_writable()
-            while self._steps:
-                for outcome in self._perform_next(judge):
-                    outcomes.append(outcome)
-                    _log(outcome)
-                    observer(outcome)
-        except MigrationError as error:
-            error.report = Report(plan, tuple(outcomes))
-            raise
-        return Report(plan, tuple(outcomes))
-
-    def _check_scripts(self) -> None:
-        """Read every script that will run, so that what is wrong with a file shows before the first step."""
-        for step in self._steps:
-            if step.script:
-                _ = step.script.directives
-
-    def _perform_next(self, judge: Judge) -> tuple[Outcome, ...]:
-        step = self._steps[0]
-        directives = step.script.directives if step.script else Directives()
-        perform = self._perform_whole if directives.transactional else self._perform_outside
-        try:
-            with self._database.foreign_keys(directives.foreign_keys):
-                elapsed_ns = perform(step, judge)
-        except _Overtaken:
-            return ()
-        self._steps = self._steps[1:]
-        return (Outcome(step, elapsed_ns),)
-
-    def _perform_whole(self, step: Step, judge: Judge) -> int:
-        """Run one script and keep both ledgers in step with it, all or nothing."""
-        with self._database.transaction():
-            self._expect(step, judge)
-            started = perf_counter_ns()
-            self._run_script(step, judge)
-            elapsed_ns = perf_counter_ns() - started
-            self._write(step, elapsed_ns)
-        return elapsed_ns
-
-    def _perform_outside(self, step: Step, judge: Judge) -> int:
-        """Run one script that asks for no transaction; its records are written right after it."""
-        with self._database.transaction():
-            self._expect(step, judge)
-        started = perf_counter_ns()
-        try:
-            run_outside(self._database, step)
-        except ExecutionFailed:
-            with self._database.transaction():
-                self._expect(step, judge)  # somebody else may have done it while we tried
-            raise
-        elapsed_ns = perf_counter_ns() - started
-        with self._database.transaction():
-            self._expect(step, judge)
-            self._write(step, elapsed_ns)
-        return elapsed_ns
-
-    def _expect(self, step: Step, judge: Judge) -> None:
-        """Make sure, inside the transaction, that a step is still what there is to do next."""
-        if self._database.version() != self._seen:
-            self._steps = judge(self._read()).steps
-        if self._steps[:1] != (step,):
-            raise _Overtaken
-        self._ledgers.create()
-
-    def _run_script(self, step: Step, judge: Judge) -> None:
-        """Run a script, and refuse rows that point nowhere, unless they did so before."""
-        touched = run(self._database, step)
-        broken = violations(self._database, touched)
-        if broken:
-            self._database.begin_again()
-            self._expect(step, judge)
-            new = new_violations(broken, violations(self._database, touched))
-            if new:
-                raise ForeignKeyViolations(step, tuple((each.table, each.rowid, each.parent) for each in new))
-            run(self._database, step)
-        self._check_ledgers(step, touched)
-
-    def _check_ledgers(self, step: Step, touched: Touched) -> None:
-        """Refuse a script that takes away what its own record is written to."""
-        if step.script and (touched.all_tables or touched.tables & self._ledgers.tables):
-            for table in sorted(self._ledgers.lost()):
-                path = step.script.path
-                raise BadScript(path, f"{path} drops {table!r}, where its own record has to be written")
-
-    def _write(self, step: Step, elapsed_ns: int) -> None:
-        if step.action is Action.APPLY:
-            self._ledgers.record(step.migration, step.action, elapsed_ns)
-        elif step.action is Action.RECORD:
-            self._ledgers.record(step.migration, step.action)
-        else:
-            self._ledgers.erase(step.migration, step.action)
-
-
-def _log(outcome: Outcome) -> None:
-    step = outcome.step
-    logger().info("%s %s in %s", step.action.done, step.migration.id, duration_text(outcome.elapsed_ns))
+    def _writing(self, session: Session) -> AbstractContextManager[None]:  # noqa: ARG002  # the command watches it
+        """Return what is entered while a plan is performed."""
+        return nullcontext()

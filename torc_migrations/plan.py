@@ -29,30 +29,35 @@ class Direction(Enum):
 
 
 class Action(Enum):
-    """What one step does.
-
-    The values are the operations that yoyo's log knows.
-    """
+    """What one step does."""
 
     APPLY = "apply"
     ROLL_BACK = "rollback"
-    RECORD = "mark"
-    ERASE = "unmark"
+    RECORD = "record"
+    ERASE = "erase"
+    REPAIR = "repair"
+
+    @property
+    def operation(self) -> str:
+        """What yoyo's log calls it."""
+        return {"record": "mark", "repair": "mark", "erase": "unmark"}.get(self.value, self.value)
 
     @property
     def done(self) -> str:
         """The action in the past tense."""
-        return {"apply": "applied", "rollback": "rolled back", "mark": "recorded", "unmark": "erased"}[self.value]
+        return {"apply": "applied", "rollback": "rolled back", "erase": "erased"}.get(self.value, f"{self.value}ed")
 
 
 class Step(NamedTuple):
     """One migration, and what is done with it in one transaction.
 
-    RECORD and ERASE run no SQL: they write what a ledger lacks, and remove what is stale in one.
+    RECORD, ERASE and REPAIR run no SQL: they write what a ledger lacks, remove what is stale in one, and accept a file
+    that was edited, for a `reason` that goes to yoyo's log.
     """
 
     migration: Migration
     action: Action
+    reason: str = ""
 
     @property
     def script(self) -> Script | None:
@@ -209,6 +214,31 @@ def plan_exactly(
     direction = Direction.UP if goes_up else Direction.DOWN
     about_to_be = {migration.version for migration in chosen} & settled
     return Plan(direction, (*_adoptions(status, about_to_be), *steps), notes=notes)
+
+
+def plan_repair(status: Status, versions: Collection[int], reason: str) -> Plan:
+    """Plan to accept the files of installed migrations as they are now; those that are unchanged need no step.
+
+    Raises:
+        TargetError: a version is unknown.
+    """
+    _check_present(status, versions)
+    steps = tuple(
+        Step(entry.migration, Action.REPAIR, reason)
+        for entry in status.entries
+        if entry.changed and entry.migration.version in versions
+    )
+    return Plan(Direction.UP, steps)
+
+
+def plan_trust(status: Status, *, yoyo: bool) -> Plan:
+    """Plan to settle what is out of step by what yoyo's ledger says, or else by what sqlx's says."""
+    steps = []
+    for entry in status.entries:
+        if entry.out_of_step:
+            row = entry.yoyo if yoyo else entry.sqlx
+            steps.append(Step(entry.migration, Action.ERASE if row is None else Action.RECORD))
+    return Plan(Direction.UP, tuple(steps))
 
 
 def plan_rollback(status: Status, target: int | None = None, *, ignore_missing: bool = False) -> Plan:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import NamedTuple
 
+from torc_migrations.checksum import is_twin
 from torc_migrations.migration import Migration, Source
 
 _APPLIED = {"apply": True, "mark": True, "rollback": False, "unmark": False}
@@ -110,6 +111,11 @@ class Entry(NamedTuple):
     def changed(self) -> bool:
         """Whether the file was edited after it was installed."""
         return self.installed and self.sqlx is not None and self.sqlx.checksum != self.migration.checksum
+
+    @property
+    def is_twin(self) -> bool:
+        """Whether the file differs from what was installed in line endings or a byte order mark only."""
+        return self.changed and self.sqlx is not None and is_twin(self.migration.up.sql, self.sqlx.checksum)
 
     @property
     def out_of_step(self) -> bool:
@@ -251,6 +257,10 @@ def _foreign(entries: tuple[Entry, ...], recorded: Recorded) -> tuple[str, ...]:
 
 def _notes(entries: tuple[Entry, ...], missing: tuple[int, ...], dirty: tuple[int, ...]) -> Iterator[str]:
     yield from (entry.note for entry in entries if entry.note)
+    for entry in entries:
+        if entry.is_twin:
+            version = entry.migration.version
+            yield f"{version} differs in its line endings only; `torc-migrations repair {version} --line-endings`"
     yield from (f"{version} is installed, but has no file in the source" for version in missing)
     yield from (f"{version} is dirty: another tool began it and did not end it" for version in dirty)
 

@@ -7,6 +7,8 @@ import re
 import sys
 from typing import TextIO
 
+from torc_migrations.errors import MigrationError
+
 _COLOURS = {"cyan": "36", "green": "32", "yellow": "33", "red": "31", "dim": "2"}
 _LABELS = {"error": "red", "hint": "cyan", "note": "yellow"}
 _STATES = {
@@ -20,6 +22,12 @@ _LINE = re.compile(
     r"(?P<word>(?:Applied |Skipped |Can apply )?)(?P<version>[+-]?\d+)/"
     rf"(?P<state>{'|'.join(map(re.escape, _STATES))}) (?P<text>.*?)(?P<time> \([0-9.]+(?:s|ms|µs|ns)\))?\n"
 )
+
+
+class OutputFailed(MigrationError):
+    """Standard output cannot be written, as on a full disk."""
+
+    exit_code = 2
 
 
 class Terminal:
@@ -46,17 +54,27 @@ class Terminal:
     def _write(self, text: str) -> None:
         if sys.stdout is None:
             return
-        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-        sys.stdout.buffer.flush()
+        try:
+            sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.abandon()
+            raise OutputFailed(f"cannot write to standard output: {error.strerror}") from error
 
     def say(self, label: str, sentence: str) -> None:
         """Tell a person something on standard error, behind `error:`, `hint:` or `note:`."""
         self.tell(f"{paint(label, _LABELS[label]) if self._colour_err else label}: {sentence}")
 
     def tell(self, text: str) -> None:
-        """Write lines to standard error."""
-        if sys.stderr is not None:
+        """Write lines to standard error; where nobody reads it, the work goes on all the same."""
+        if sys.stderr is None:
+            return
+        try:
             print(text, file=sys.stderr, flush=True)
+        except OSError:
+            _abandon(sys.stderr)
 
     def ask(self, question: str) -> bool:
         """Ask a person; anything but yes is no."""
@@ -64,8 +82,13 @@ class Terminal:
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def abandon(self) -> None:
-        """Give up standard output, whose reader has gone, so that Python's last flush does not complain."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        """Give up standard output."""
+        _abandon(sys.stdout)
+
+
+def _abandon(stream: TextIO) -> None:
+    """Give up a stream that nobody can read, so that Python's last flush does not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

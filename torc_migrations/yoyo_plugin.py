@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from yoyo.backends.core.sqlite3 import SQLiteBackend
+from yoyo.migrations import Migration as YoyoMigration
 
-from torc_migrations.errors import BadScript, MigrationError, SourceError
+from torc_migrations.errors import BadScript, MigrationError, SourceError, UrlError
 from torc_migrations.migration import Layout, Source, combine, discover
 from torc_migrations.migrator import Migrator
 from torc_migrations.plan import Action
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from yoyo.connections import DatabaseURI
-    from yoyo.migrations import Migration as YoyoMigration
     from yoyo.migrations import MigrationList
 
 LOCK_TIMEOUT = 300.0
@@ -38,7 +40,8 @@ class TorcSQLiteBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no typ
         self.DatabaseError = sqlite3.DatabaseError
         self.has_transactional_ddl = True
         self._internal_schema_updated = True
-        self._url = f"sqlite:{dburi.database}" + _query(dburi)
+        with _in_yoyos_words():
+            self._url = _url(dburi)
 
     def init_database(self) -> None:
         """Write nothing: no lock table, no probe; what is needed is made with the first migration."""
@@ -157,13 +160,23 @@ class TorcSQLiteBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no typ
         )
 
 
-def _query(dburi: DatabaseURI) -> str:
-    return "?" + "&".join(f"{name}={value}" for name, value in dburi.args.items()) if dburi.args else ""
+def _url(dburi: DatabaseURI) -> str:
+    """Put together again what yoyo took apart; it has dropped what follows a `#`, and one letter after `sqlite:`."""
+    if not dburi.database or dburi.hostname:
+        raise UrlError(
+            dburi.database or "", "a torc+sqlite URL needs three slashes", hint="say torc+sqlite:///path/to/file.db"
+        )
+    query = "&".join(f"{name}={value}" for name, value in dburi.args.items())
+    return f"sqlite:///{dburi.database}" + (f"?{query}" if query else "")
 
 
 def _source(migrations: list[YoyoMigration]) -> Source:
     """Read the folders that yoyo read, whole, by our rules."""
-    folders = tuple(dict.fromkeys(migration.source_dir for migration in migrations))
+    folders = dict.fromkeys(migration.source_dir for migration in migrations)
+    if _yoyos_command():
+        # What `-m` and `-r` leave out is installed all the same; yoyo remembers every file that it has seen.
+        seen = getattr(YoyoMigration, "_Migration__all_migrations", {}).values()
+        folders |= dict.fromkeys(migration.source_dir for migration in seen)
     source = combine(tuple(discover(folder) for folder in folders))
     if source.layout is Layout.SQLX:
         raise SourceError(
@@ -189,13 +202,19 @@ def _in_yoyos_words() -> Iterator[None]:
     try:
         yield
     except MigrationError as error:
-        invalid_argument = _yoyos_error()
-        if invalid_argument is None:
+        command = _yoyos_command()
+        if command is None:
             raise
         lines = [str(error), error.frame or "", f"hint: {error.hint}" if error.hint else ""]
-        raise invalid_argument("\n".join(filter(None, lines))) from error
+        raise command.InvalidArgument("\n".join(filter(None, lines))) from error
 
 
-def _yoyos_error() -> Callable[[str], Exception] | None:
+def _yoyos_command() -> Any:
+    """Return the module of yoyo's command if that is what is running, or None; to be loaded says little."""
     command = sys.modules.get("yoyo.scripts.main")
-    return command.InvalidArgument if command else None
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if command and frame.f_globals is vars(command):
+            return command
+        frame = frame.f_back
+    return None

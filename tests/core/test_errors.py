@@ -28,6 +28,7 @@ from torc_migrations.errors import (
     MigrationError,
     MixedLayout,
     OtherSchema,
+    NotThere,
     OutOfStep,
     SourceError,
     TargetError,
@@ -136,8 +137,15 @@ CASES = [
         3,
         "migration 3 is out of step: yoyo's ledger says installed, sqlx's says not installed, "
         "and the log cannot settle it",
-        "look whether its tables exist, then say so with `yoyo mark` or `yoyo unmark`",
+        "`torc-migrations doctor` looks whether what it makes is there, and says what to type",
         {"version": 3, "yoyo": True, "sqlx": False},
+    ),
+    Case(
+        NotThere(3, ("column a.b", "index i", "table a", "table c")),
+        4,
+        "the database does not have what migration 3 leaves behind: column a.b, index i, table a and 1 more",
+        "name an older version, or upgrade",
+        {"version": 3, "missing": ("column a.b", "index i", "table a", "table c")},
     ),
     Case(
         OtherSchema("x.db", "it has a table 'book'"),

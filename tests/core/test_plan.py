@@ -470,6 +470,15 @@ def test_a_stale_migration_is_erased_and_applied():
     assert plan.steps == (Step(TWO, Action.ERASE), Step(TWO, Action.APPLY))
 
 
+def test_a_stale_row_of_another_text_is_no_mismatch():
+    """What is pending cannot have been edited: its stale row goes, whatever its checksum says."""
+    stale = sqlx_row(TWO, checksum=b"\x0f" * 48)
+
+    plan = plan_upgrade(amiss(TWO, sqlx=(stale,), log={TWO: history(("rollback", LATER))}))
+
+    assert plan.steps == (Step(TWO, Action.ERASE), Step(TWO, Action.APPLY))
+
+
 def test_adoption_alone_is_something_to_do():
     """A database made by another tool is adopted by an upgrade that runs no script."""
     plan = plan_upgrade(amiss(*ALL, yoyo=ALL))
@@ -510,8 +519,9 @@ def test_a_step_knows_its_script():
     """Applying runs the up script, rolling back the down script, and adoption runs nothing."""
     scripts = [Step(ONE, action).script for action in Action]
 
-    assert scripts == [ONE.up, ONE.down, None, None]
-    assert [action.done for action in Action] == ["applied", "rolled back", "recorded", "erased"]
+    assert scripts == [ONE.up, ONE.down, None, None, None]
+    assert [action.done for action in Action] == ["applied", "rolled back", "recorded", "erased", "repaired"]
+    assert [action.operation for action in Action] == ["apply", "rollback", "mark", "unmark", "mark"]
 
 
 # What Rust prints for `Duration::from_nanos(n)` with `{:?}`, as sqlx does; recorded from rustc 1.
@@ -585,7 +595,7 @@ def test_a_report_says_everything_in_json():
         "direction": "up",
         "target": 2,
         "steps": [
-            {"version": 1, "id": "1_step", "action": "mark", "elapsed_ns": 5},
+            {"version": 1, "id": "1_step", "action": "record", "elapsed_ns": 5},
             {"version": 2, "id": "2_step", "action": "apply", "elapsed_ns": 7},
         ],
         "skipped": [3],

@@ -153,6 +153,7 @@ CASES = {
     "window and view": Case(
         (TABLE, b"CREATE VIEW v AS SELECT row_number() OVER (ORDER BY a) FROM t;", b"SELECT * FROM v;")
     ),
+    "empty statement inside a trigger": Case((TABLE, TRIGGER + b" SELECT 1;; DELETE FROM t; END;"), readable=False),
     "unclosed comment": Case((b"SELECT 1;",), b" /* DROP TABLE t; -- and so on\n;"),
     "unclosed comment inside a statement": Case((TABLE, b"SELECT 1 /* ; DROP TABLE t;")),
     "unclosed comment with nothing in it": Case((b"SELECT 1;", b" /*"), readable=False),
@@ -342,6 +343,15 @@ def test_frame_keeps_tabs_as_tabs():
     assert drawn == "  --> x.sql:1:4\n   1 | \ta\tb\n     | \t \t^"
 
 
+def test_frame_shows_a_line_of_120_letters_whole():
+    """A line is cut only where it is longer than a screen is wide."""
+    line = "x" * 99 + "!" + "x" * 20
+
+    drawn = frame("x.sql", Place(1, 100, line))
+
+    assert drawn == f"  --> x.sql:1:100\n   1 | {line}\n     | {' ' * 99}^"
+
+
 def test_frame_cuts_a_long_line_around_the_place():
     """A line of a megabyte is shown as 120 characters with the place among them."""
     line = "x" * 500_000 + "!" + "x" * 500_000
@@ -367,6 +377,7 @@ def test_frame_shows_control_characters_instead_of_sending_them():
         (b"SELECT 1;\n-- two\nCREATE TABLE x (a b !);", Place(3, 21, "CREATE TABLE x (a b !);")),
         (b"SELECT 1\n  FROM nowhere;", Place(1, 1, "SELECT 1")),
         (b"-- x\n\nSELECT 1 AS y z;", Place(3, 15, "SELECT 1 AS y z;")),
+        (b"SELECT 1 AS abc b;", Place(1, 17, "SELECT 1 AS abc b;")),
         (b"INSERT INTO a a VALUES (1);", Place(1, 1, "INSERT INTO a a VALUES (1);")),
         ("SELECT 'größe' FROM x WHERE WHERE2 wo y;".encode(), Place(1, 36, "SELECT 'größe' FROM x WHERE WHERE2 wo y;")),
         (b"CREATE TABLE a (b", Place(1, 1, "CREATE TABLE a (b")),

@@ -53,6 +53,7 @@ NO_WORD_OF_OURS = {
         [("rollback", SECOND.replace(" ", "T") + ".999999")],
         INSTALLED,
     ),
+    "a later T is later": (ROW, None, [("rollback", LATER.replace(" ", "T"))], PENDING),
     "a fraction of a second settles nothing": (ROW, None, [("rollback", f"{SECOND}.999999")], OUT_OF_STEP),
 }
 KILLED_YOYO = {
@@ -157,6 +158,7 @@ def test_a_stale_row_of_another_text_is_no_change():
     status = status_of(ONE, said=recorded(sqlx=(sqlx_row(ONE, checksum=b"\x0f" * 48),), log=log))
 
     assert status.entries[0].state is State.PENDING
+    assert not status.entries[0].changed
 
 
 def test_what_yoyo_alone_installed_cannot_have_changed():
@@ -188,6 +190,16 @@ def test_rows_of_yoyos_other_folders_are_foreign():
 
     assert status.foreign == ("2024_of_another_folder",)
     assert status.clean
+
+
+def test_foreign_rows_are_found_where_nothing_of_ours_is_installed():
+    """As many rows of others as there are migrations of ours do not hide each other."""
+    other = yoyo_row(TWO)._replace(id="2024_of_another_folder")
+
+    status = status_of(ONE, said=recorded()._replace(yoyo={"hash": other}))
+
+    assert status.foreign == ("2024_of_another_folder",)
+    assert status.pending == (ONE,)
 
 
 def test_a_row_without_success_is_dirty():
@@ -264,6 +276,13 @@ def test_a_running_yoyo_is_not_out_of_step(yoyo, listed):
     assert not status.entries[0].out_of_step
 
 
+def test_a_running_yoyo_changes_nothing_that_is_known():
+    """Where the ledgers can be judged, a living yoyo makes no difference."""
+    status = status_of(ONE, TWO, said=recorded(sqlx=(ROW,), yoyo=(TWO,), yoyo_running=True))
+
+    assert status.installed == (ONE, TWO)
+
+
 def test_the_listing_is_sqlxs():
     """Every migration has the line of `sqlx migrate info`, and a changed one its two checksums."""
     changed = sqlx_row(TWO, checksum=bytes(range(48)))
@@ -292,7 +311,7 @@ def test_the_listing_of_no_migration_is_empty():
 
 def test_the_dictionary_says_everything_in_json():
     """Everything that is known of a database can be written as JSON, and read by a machine."""
-    changed = sqlx_row(TWO, checksum=b"\x0f" * 48, time=-1)
+    changed = sqlx_row(TWO, checksum=b"\x0f" * 48, at=LATER, time=-1)
     said = recorded(sqlx=(changed, sqlx_row(migration(9))), yoyo=(ONE, TWO))
 
     told = json.loads(json.dumps(status_of(ONE, TWO, migration(3, down=False), said=said).as_dict()))
@@ -321,7 +340,7 @@ def test_the_dictionary_says_everything_in_json():
             "reversible": True,
             "checksum": TWO.checksum.hex(),
             "installed_checksum": "0f" * 48,
-            "installed_on": SECOND,
+            "installed_on": LATER,
             "execution_time_ns": -1,
             "yoyo": True,
             "sqlx": True,

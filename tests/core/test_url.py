@@ -137,13 +137,22 @@ def test_what_cannot_be_opened_is_said_in_a_sentence(text, sentence):
     assert failure.value.url == masked(text)
 
 
-@pytest.mark.parametrize("text", ["", "sqlite:", "postgres://host/db", "mongo://host", "sqlite:x.db?cache=shared"])
-def test_a_refusal_shows_the_way_out(text):
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", "say sqlite:///path/to/file.db"),
+        ("sqlite:", "say sqlite:///path/to/file.db"),
+        ("postgres://host/db", "SQLite is: sqlite:///path/to/file.db"),
+        ("ab:c.db", "say sqlite:///path/to/file.db, or ./ before a file whose name has a colon"),
+        ("sqlite:x.db?cache=shared", "there is ?mode=ro, rw, rwc and memory"),
+    ],
+)
+def test_a_refusal_shows_the_way_out(text, hint):
     """Whoever mistyped an address reads a right one."""
     with pytest.raises(UrlError) as failure:
         parse_url(text)
 
-    assert failure.value.hint
+    assert failure.value.hint == hint
 
 
 def test_three_slashes_are_relative(tmp_path, monkeypatch):

@@ -12,12 +12,23 @@ LATER = "2026-01-01 00:00:01"
 NO_ROW = "none"
 
 
+class Text:
+    """A file in memory."""
+
+    def __init__(self, text: str) -> None:
+        self._bytes = text.encode()
+
+    def read_bytes(self) -> bytes:
+        """Return the file's bytes."""
+        return self._bytes
+
+
 def migration(version: int, *, down: bool = True, depends: tuple[str, ...] = ()) -> Migration:
     """Return a migration whose name and checksum follow from its version."""
     stem = f"{version}_step"
     rollback = Script(f"{stem}.rollback.sql") if down else None
     checksum = sha384(stem.encode()).digest()
-    return Migration(stem, version, "step", Script(f"{stem}.sql"), rollback, depends, checksum)
+    return Migration(stem, version, "step", Script(f"{stem}.sql", Text(stem)), rollback, depends, checksum)
 
 
 def source(*migrations: Migration) -> Source:

@@ -1,0 +1,190 @@
+"""One operation on one open database: the one place where a database is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, TypeAlias
+
+from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolations, MigrationError, OtherSchema
+from torc_migrations.execution import run, run_outside
+from torc_migrations.foreign_keys import new_violations, violations
+from torc_migrations.log import logger
+from torc_migrations.plan import Action, Outcome, Plan, Report, Step, duration_text
+from torc_migrations.script import Directives
+from torc_migrations.status import State, Status, compare
+
+if TYPE_CHECKING:
+    from torc_migrations.authorizer import Touched
+    from torc_migrations.database import Database
+    from torc_migrations.ledger import Ledgers
+    from torc_migrations.migration import Source
+
+Judge: TypeAlias = "Callable[[Status], Plan]"
+Observer: TypeAlias = "Callable[[Outcome], None]"
+
+
+class _Overtaken(Exception):
+    """Somebody else has written, and what was planned next is not what there is to do now."""
+
+
+class Session:
+    """One operation on one open database."""
+
+    def __init__(self, database: Database, source: Source, ledgers: Ledgers) -> None:
+        self._database = database
+        self.source = source
+        self._ledgers = ledgers
+        self._seen = -1
+        self._steps: tuple[Step, ...] = ()
+
+    def status(self) -> Status:
+        """Read both ledgers as of one moment."""
+        with self._database.reading():
+            return self._read()
+
+    def _read(self) -> Status:
+        self._seen = self._database.version()
+        return compare(self.source, self._ledgers.read())
+
+    def interrupt(self) -> None:
+        """Stop the statement that is running, from another thread; it fails, and its step is rolled back."""
+        self._database.connection.interrupt()
+
+    def objects(self) -> frozenset[str]:
+        """Return the names of everything in the schema."""
+        from torc_migrations.scratch import objects
+
+        with self._database.reading():
+            return objects(self._database)
+
+    def yoyo_holder(self) -> str | None:
+        """Say which living process holds yoyo's lock, or return None."""
+        with self._database.reading():
+            holder = self._database.living_yoyo()
+        return str(holder) if holder else None
+
+    def refuse_other_schema(self, status: Status) -> None:
+        """Keep the shipped schema out of a database that carries another one.
+
+        Raises:
+            OtherSchema: nothing of the shipped schema is installed, but something else is there.
+        """
+        if evidence := self.other_schema(status):
+            raise OtherSchema(self._database.name, evidence)
+
+    def other_schema(self, status: Status) -> str | None:
+        """Say what shows that a database carries another schema than the shipped one, or return None."""
+        if any(entry.state is State.INSTALLED for entry in status.entries):
+            return None
+        for entry in status.entries:
+            if entry.changed:
+                return f"its migration {entry.migration.version} has another text"
+        if status.missing:
+            return f"its migration {status.missing[0]} is not among ours"
+        with self._database.reading():
+            tables = [name for name in self._database.tables() if name not in self._ledgers.tables]
+        return f"it has a table {tables[0]!r}" if tables else None
+
+    def perform(self, plan: Plan, judge: Judge, observer: Observer) -> Report:
+        """Perform a plan step by step, planning again whenever somebody else has written meanwhile."""
+        outcomes: list[Outcome] = []
+        self._steps = plan.steps
+        try:
+            self._check_scripts()
+            self._database.make_writable()
+            while self._steps:
+                for outcome in self._perform_next(judge):
+                    outcomes.append(outcome)
+                    _log(outcome)
+                    observer(outcome)
+        except MigrationError as error:
+            error.report = Report(plan, tuple(outcomes))
+            raise
+        return Report(plan, tuple(outcomes))
+
+    def _check_scripts(self) -> None:
+        """Read every script that will run, so that what is wrong with a file shows before the first step."""
+        for step in self._steps:
+            if step.script:
+                _ = step.script.directives
+
+    def _perform_next(self, judge: Judge) -> tuple[Outcome, ...]:
+        step = self._steps[0]
+        directives = step.script.directives if step.script else Directives()
+        perform = self._perform_whole if directives.transactional else self._perform_outside
+        try:
+            with self._database.foreign_keys(directives.foreign_keys):
+                elapsed_ns = perform(step, judge)
+        except _Overtaken:
+            return ()
+        self._steps = self._steps[1:]
+        return (Outcome(step, elapsed_ns),)
+
+    def _perform_whole(self, step: Step, judge: Judge) -> int:
+        """Run one script and keep both ledgers in step with it, all or nothing."""
+        with self._database.transaction():
+            self._expect(step, judge)
+            started = perf_counter_ns()
+            self._run_script(step, judge)
+            elapsed_ns = perf_counter_ns() - started
+            self._write(step, elapsed_ns)
+        return elapsed_ns
+
+    def _perform_outside(self, step: Step, judge: Judge) -> int:
+        """Run one script that asks for no transaction; its records are written right after it."""
+        with self._database.transaction():
+            self._expect(step, judge)
+        started = perf_counter_ns()
+        try:
+            run_outside(self._database, step)
+        except ExecutionFailed:
+            with self._database.transaction():
+                self._expect(step, judge)  # somebody else may have done it while we tried
+            raise
+        elapsed_ns = perf_counter_ns() - started
+        with self._database.transaction():
+            self._expect(step, judge)
+            self._write(step, elapsed_ns)
+        return elapsed_ns
+
+    def _expect(self, step: Step, judge: Judge) -> None:
+        """Make sure, inside the transaction, that a step is still what there is to do next."""
+        if self._database.version() != self._seen:
+            self._steps = judge(self._read()).steps
+        if self._steps[:1] != (step,):
+            raise _Overtaken
+        self._ledgers.create()
+
+    def _run_script(self, step: Step, judge: Judge) -> None:
+        """Run a script, and refuse rows that point nowhere, unless they did so before."""
+        touched = run(self._database, step)
+        broken = violations(self._database, touched)
+        if broken:
+            self._database.begin_again()
+            self._expect(step, judge)
+            new = new_violations(broken, violations(self._database, touched))
+            if new:
+                raise ForeignKeyViolations(step, tuple((each.table, each.rowid, each.parent) for each in new))
+            run(self._database, step)
+        self._check_ledgers(step, touched)
+
+    def _check_ledgers(self, step: Step, touched: Touched) -> None:
+        """Refuse a script that takes away what its own record is written to."""
+        if step.script and (touched.all_tables or touched.tables & self._ledgers.tables):
+            for table in sorted(self._ledgers.lost()):
+                path = step.script.path
+                raise BadScript(path, f"{path} drops {table!r}, where its own record has to be written")
+
+    def _write(self, step: Step, elapsed_ns: int) -> None:
+        if step.action in (Action.APPLY, Action.RECORD):
+            self._ledgers.record(step, elapsed_ns if step.script else None)
+        elif step.action is Action.REPAIR:
+            self._ledgers.repair(step)
+        else:
+            self._ledgers.erase(step)
+
+
+def _log(outcome: Outcome) -> None:
+    step = outcome.step
+    logger().info("%s %s in %s", step.action.done, step.migration.id, duration_text(outcome.elapsed_ns))
