@@ -79,6 +79,7 @@ def modules() -> list[str]:
     return sorted(path.stem for path in PACKAGE.glob("*.py"))
 
 
+@cache
 def tree(module: str) -> ast.Module:
     """Return what Python makes of a module's text."""
     return ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))

@@ -38,8 +38,10 @@ from torc_migrations.plan import (
     Step,
     duration_text,
     plan_exactly,
+    plan_repair,
     plan_rollback,
     plan_text,
+    plan_trust,
     plan_upgrade,
 )
 from torc_migrations.status import Status
@@ -160,6 +162,15 @@ def test_exactly_these_may_be_marked(action, said, steps):
 
 
 @pytest.mark.parametrize("action", [Action.RECORD, Action.ERASE])
+def test_marking_needs_no_way_back(action):
+    """Nothing is run, so a down script is not missed."""
+    one = migration(1, down=False)
+    said = installed(one) if action is Action.ERASE else installed()
+
+    assert plan_exactly(status_of(one, said=said), action, [1]).steps == (Step(one, action),)
+
+
+@pytest.mark.parametrize("action", [Action.RECORD, Action.ERASE])
 def test_marking_settles_what_is_out_of_step(action):
     """Whoever says what is true of a migration is believed, of that one only."""
     status = with_entry(status_of(*ALL), out_of_step(TWO))
@@ -184,6 +195,40 @@ def test_marking_settles_what_is_out_of_step(action):
 def test_marking_brings_both_ledgers_into_step(action, said, steps):
     """Also what is so already is written where a ledger lacks it, and what is the opposite is not adopted first."""
     assert plan_exactly(amiss(TWO, **said), action, [2]).steps == steps
+
+
+def test_repair_accepts_what_was_edited():
+    """Of the versions asked for, those whose files were edited are accepted, each for the reason given."""
+    rows = (EDITED, sqlx_row(TWO), sqlx_row(THREE, checksum=b"\x0f" * 48))
+
+    plan = plan_repair(amiss(*ALL, FOUR, sqlx=rows, yoyo=ALL), (1, 2, 4), "a comment")
+
+    assert plan == Plan(Direction.UP, (Step(ONE, Action.REPAIR, "a comment"),))
+
+
+def test_repair_of_an_unknown_version_is_refused():
+    """Only what the source has can be accepted."""
+    with pytest.raises(VersionNotPresent) as failure:
+        plan_repair(status_of(*ALL), (1, 9), "a comment")
+
+    assert failure.value.version == 9
+
+
+@pytest.mark.parametrize(
+    ("yoyo", "steps"),
+    [
+        (True, (Step(ONE, Action.ERASE), Step(TWO, Action.RECORD))),
+        (False, (Step(ONE, Action.RECORD), Step(TWO, Action.ERASE))),
+    ],
+)
+def test_trust_settles_what_is_out_of_step(yoyo, steps):
+    """Whichever ledger is trusted, its row decides of what nothing else can, and of nothing that is known."""
+    log = {ONE: history(("rollback", SECOND)), TWO: history(("rollback", SECOND)), THREE: history(("rollback", LATER))}
+    status = amiss(*ALL, sqlx=(sqlx_row(ONE), sqlx_row(THREE)), yoyo=(TWO,), log=log)
+
+    plan = plan_trust(status, yoyo=yoyo)
+
+    assert plan.steps == steps
 
 
 def test_rollback_without_a_target_takes_the_newest():
@@ -344,10 +389,11 @@ def test_a_database_that_is_ahead_is_accepted_with_a_note(plan):
     assert failure.value.version == 2
 
 
-def test_a_database_that_is_ahead_cannot_be_rolled_back():
-    """Without the file of what is installed above, there is no way down."""
+@pytest.mark.parametrize("plan", [plan_upgrade, lambda s: plan_apply(s, [1]), plan_rollback])
+def test_a_database_that_is_ahead_is_refused_unless_told(plan):
+    """Without the file of what is installed above, there is no way on, and none down."""
     with pytest.raises(VersionMissing) as failure:
-        plan_rollback(status_of(ONE, said=installed(ONE, TWO)))
+        plan(status_of(ONE, said=installed(ONE, TWO)))
 
     assert failure.value.version == 2
 
@@ -371,7 +417,9 @@ def test_an_edited_file_can_be_rolled_back():
     assert plan.steps == rolling_back(ONE)
 
 
-@pytest.mark.parametrize("plan", [plan_upgrade, lambda s: plan_apply(s, [3]), plan_rollback])
+@pytest.mark.parametrize(
+    "plan", [plan_upgrade, lambda s: plan_apply(s, [3]), lambda s: plan_apply(s, [2]), plan_rollback]
+)
 def test_ledgers_that_are_out_of_step_are_refused(plan):
     """What nothing can settle forbids every step, also those of other migrations."""
     status = with_entry(status_of(*ALL), out_of_step(TWO))
@@ -584,6 +632,13 @@ def test_a_plan_reads_as_a_dry_run_of_sqlxs():
         "Can apply 1/migrate step (0ns)\nCan apply 2/migrate step (0ns)\nSkipped 3/migrate step (0ns)\n"
     )
     assert plan_text(down) == "Can apply 2/revert step (0ns)\nSkipped 1/revert step (0ns)\n"
+
+
+def test_a_report_tells_its_direction():
+    """A machine can tell a rollback from an upgrade."""
+    report = Report(Plan(Direction.DOWN, rolling_back(TWO), (ONE,), 1), ())
+
+    assert report.as_dict() == {"direction": "down", "target": 1, "steps": [], "skipped": [1], "notes": []}
 
 
 def test_a_report_says_everything_in_json():

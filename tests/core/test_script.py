@@ -154,6 +154,7 @@ CASES = {
         (TABLE, b"CREATE VIEW v AS SELECT row_number() OVER (ORDER BY a) FROM t;", b"SELECT * FROM v;")
     ),
     "empty statement inside a trigger": Case((TABLE, TRIGGER + b" SELECT 1;; DELETE FROM t; END;"), readable=False),
+    "END that does not end the trigger": Case((TABLE, TRIGGER + b" SELECT 1; END x; SELECT 2; END;"), readable=False),
     "unclosed comment": Case((b"SELECT 1;",), b" /* DROP TABLE t; -- and so on\n;"),
     "unclosed comment inside a statement": Case((TABLE, b"SELECT 1 /* ; DROP TABLE t;")),
     "unclosed comment with nothing in it": Case((b"SELECT 1;", b" /*"), readable=False),
@@ -361,6 +362,13 @@ def test_frame_cuts_a_long_line_around_the_place():
     _, shown, caret = drawn.split("\n")
     assert len(shown) == len("   1 | ") + 120
     assert shown.index("!") == caret.index("^")
+
+
+def test_frame_shows_the_beginning_of_a_long_line():
+    """Where the place is near its beginning, a long line is cut at its end only."""
+    drawn = frame("x.sql", Place(1, 3, "ab!" + "x" * 500))
+
+    assert drawn == f"  --> x.sql:1:3\n   1 | ab!{'x' * 117}\n     |   ^"
 
 
 def test_frame_shows_control_characters_instead_of_sending_them():

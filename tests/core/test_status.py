@@ -9,6 +9,7 @@ from values import (
     LATER,
     NO_ROW,
     SECOND,
+    Text,
     history,
     installed,
     migration,
@@ -19,6 +20,8 @@ from values import (
     yoyo_row,
 )
 
+from torc_migrations.checksum import checksum
+from torc_migrations.migration import Script
 from torc_migrations.status import Entry, State, Status, Verdict, compare, judge
 
 ONE, TWO, THREE = migration(1), migration(2), migration(3)
@@ -84,6 +87,12 @@ SINCE_OUR_WORD = {
         YOYO,
         [APPLIED, ("rollback", SECOND), ("apply", SECOND)],
         PENDING,
+    ),
+    "yoyo marked after its rollback, and sqlx's row is gone": (
+        None,
+        YOYO,
+        [APPLIED, ("rollback", SECOND), ("mark", SECOND)],
+        OUT_OF_STEP,
     ),
     "yoyo marked again, and nothing tells when sqlx reverted": (
         None,
@@ -151,6 +160,18 @@ def test_an_edited_file_is_changed():
     assert not status.clean
 
 
+def test_a_twin_is_changed_but_named():
+    """A file that differs in its line endings only is listed as sqlx lists it, and a note says what it is."""
+    text = ONE.up.sql + b"\nSELECT 1;\n"
+    one = ONE._replace(up=Script("1_step.sql", Text(text.decode())), checksum=checksum(text))
+    windows = sqlx_row(one, checksum=checksum(text.replace(b"\n", b"\r\n")))
+
+    status = status_of(one, said=recorded(sqlx=(windows,), yoyo=(one,)))
+
+    assert status.entries[0].state is State.CHANGED
+    assert status.notes == ("1 differs in its line endings only; `torc-migrations repair 1 --line-endings`",)
+
+
 def test_a_stale_row_of_another_text_is_no_change():
     """A row that is out of date says nothing about the file: what is pending cannot have changed."""
     log = {ONE: history(("rollback", LATER))}
@@ -204,9 +225,9 @@ def test_foreign_rows_are_found_where_nothing_of_ours_is_installed():
 
 def test_a_row_without_success_is_dirty():
     """A migration that another tool began and did not end is told, lowest version first."""
-    rows = (sqlx_row(THREE, success=False), sqlx_row(ONE, success=False))
+    rows = (sqlx_row(THREE, success=False), sqlx_row(ONE, success=False), sqlx_row(TWO))
 
-    status = status_of(ONE, TWO, THREE, said=recorded(sqlx=rows))
+    status = status_of(ONE, TWO, THREE, said=recorded(sqlx=rows, yoyo=(ONE, TWO, THREE)))
 
     assert status.dirty == (1, 3)
     assert not status.clean

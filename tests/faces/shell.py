@@ -1,0 +1,186 @@
+"""Run commands as somebody at a shell does, and look at what they leave behind."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from hashlib import sha256
+from pathlib import Path
+from select import select
+from typing import NamedTuple, Protocol
+
+ROOT = Path(__file__).parents[2]
+SQL = ROOT / "sql"
+COMMANDS = Path(sysconfig.get_path("scripts"))
+COMMAND = str(COMMANDS / "torc-migrations")
+YOYO = str(COMMANDS / "yoyo")
+
+NEWEST = 20251105030141
+SHIPPED_IDS = tuple(sorted(p.name.removesuffix(".sql") for p in SQL.glob("*.sql") if ".rollback." not in p.name))
+
+# Three migrations in yoyo's layout.
+PAIRS = {
+    "0001_create_book.sql": "CREATE TABLE book (id INTEGER PRIMARY KEY, title TEXT);\n",
+    "0001_create_book.rollback.sql": "DROP TABLE book;\n",
+    "0002_add_author.sql": "CREATE TABLE author (id INTEGER PRIMARY KEY);\n",
+    "0002_add_author.rollback.sql": "DROP TABLE author;\n",
+    "0003_index_titles.sql": "CREATE INDEX idx_title ON book (title);\n",
+    "0003_index_titles.rollback.sql": "DROP INDEX idx_title;\n",
+}
+
+_DURATION = re.compile(r"\(\d+(?:\.\d+)?(?:ns|µs|ms|s)\)")
+_INHERITED = ("PATH", "SYSTEMROOT", "TMPDIR")
+
+
+class Result(NamedTuple):
+    """How a command ended, and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> str:
+        """Standard output with every duration masked."""
+        return _DURATION.sub("(TIME)", self.out)
+
+
+class Torc(Protocol):
+    """Run `torc-migrations` with these words."""
+
+    def __call__(self, *words: str, env: dict[str, str | None] | None = None, stdin: str = "") -> Result: ...
+
+
+def environment(home: Path, changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    """Return an environment that holds nothing of the developer's but where programs are."""
+    clean: dict[str, str | None] = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    clean |= {"HOME": str(home), "LC_ALL": "C.UTF-8", **(changes or {})}
+    return {name: value for name, value in clean.items() if value is not None}
+
+
+def run(
+    words: Sequence[str | os.PathLike[str]],
+    cwd: Path,
+    changes: Mapping[str, str | None] | None = None,
+    *,
+    stdin: str = "",
+) -> Result:
+    """Run a command to its end, in a clean environment with `changes`."""
+    done = subprocess.run(
+        words,
+        cwd=cwd,
+        env=environment(cwd, changes),
+        input=stdin.encode(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    return Result(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
+
+
+def run_as_nobody(words: Sequence[str], cwd: Path) -> Result:
+    """Run our command without the rights of root, to whom no file is read-only.
+
+    Everything is imported before the rights go, because another user may not be able to read where Python lies.
+    """
+    become_nobody = (
+        "import os, sys, getpass, hashlib, locale, logging, socket, urllib.parse, uuid, configparser, dotenv, json",
+        "import difflib, threading, tomllib",
+        "import torc_migrations.arguments, torc_migrations.backend, torc_migrations.cli, torc_migrations.config",
+        "import torc_migrations.folder, encodings.idna",
+        "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)",
+        "sys.exit(torc_migrations.cli.main(sys.argv[1:]))",
+    )
+    return run([*python(*become_nobody), *words], cwd)
+
+
+def start(words: Sequence[str | os.PathLike[str]], cwd: Path) -> subprocess.Popen[bytes]:
+    """Start a command and go on."""
+    return subprocess.Popen(
+        words, cwd=cwd, env=environment(cwd), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def run_on_terminal(
+    words: Sequence[str | os.PathLike[str]],
+    cwd: Path,
+    changes: Mapping[str, str | None] | None = None,
+    *,
+    answers: Sequence[str] = (),
+) -> Result:
+    """Run a command on a terminal of its own, and type an answer whenever it ends a line with a question.
+
+    What it says on either stream is in `out`, as the terminal shows it, with plain line ends. A question too many
+    ends it.
+    """
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(cwd)
+        os.execve(words[0], [os.fspath(word) for word in words], environment(cwd, {"TERM": "xterm", **(changes or {})}))
+    pending = list(answers)
+    shown = b""
+    with suppress(OSError), os.fdopen(terminal, "r+b", buffering=0) as screen:  # EIO: the other end has gone
+        while select([screen], [], [], 20)[0] and (chunk := screen.read(4096)):
+            shown += chunk
+            if pending and re.search(rb"\]:? $", shown):
+                screen.write(pending.pop(0).encode())
+    _, status = os.waitpid(pid, 0)
+    return Result(os.waitstatus_to_exitcode(status), shown.decode().replace("\r\n", "\n"), "")
+
+
+def interrupt_when(process: subprocess.Popen[bytes], begun: Callable[[], bool], number: int = signal.SIGINT) -> Result:
+    """Send a signal once something has begun, and wait for the end."""
+    deadline = time.monotonic() + 30
+    while not begun() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    return Result(process.returncode, out.decode(), err.decode())
+
+
+def write_files(folder: Path, files: Mapping[str, str | bytes]) -> Path:
+    """Write files, given by their path below a folder, and return the folder."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return folder
+
+
+def everything_in(folder: Path) -> dict[str, str]:
+    """Return a digest of every file below a folder, by its path."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink())
+    return {str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def query(database: Path, sql: str) -> list[tuple[object, ...]]:
+    """Ask a database something, without creating it."""
+    with closing(sqlite3.connect(f"file:{database}?mode=rw", uri=True)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def tables(database: Path) -> set[str]:
+    """Return the names of the tables that are nobody's ledger."""
+    names = {str(name) for (name,) in query(database, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return {name for name in names if not name.startswith(("_", "sqlite_", "yoyo_"))}
+
+
+def ledgers(database: Path) -> tuple[set[str], set[int]]:
+    """Return the ids in yoyo's ledger and the versions in sqlx's."""
+    yoyo = {str(name) for (name,) in query(database, "SELECT migration_id FROM _yoyo_migration")}
+    sqlx = {int(str(version)) for (version,) in query(database, "SELECT version FROM _sqlx_migrations")}
+    return yoyo, sqlx
+
+
+def python(*lines: str) -> list[str]:
+    """Return the words that run a few lines of Python."""
+    return [sys.executable, "-c", "\n".join(lines)]

@@ -1,0 +1,260 @@
+"""The package as a library: its names and signatures, what importing it costs, and what it leaves alone."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+import sys
+from pathlib import Path
+
+import pytest
+from shell import NEWEST, PAIRS, ROOT, Torc, python, run, write_files
+
+import torc_migrations
+from torc_migrations import Migrator, errors
+
+PUBLIC = ("Migrator", "apply", "errors", "rollback", "status", "upgrade")
+FUNCTIONS = (torc_migrations.upgrade, torc_migrations.rollback, torc_migrations.apply, torc_migrations.status)
+
+# Loading any of these costs more than an upgrade with nothing to do may take.
+NOT_LOADED = {
+    "argparse",
+    "asyncio",
+    "click",
+    "configparser",
+    "dataclasses",
+    "dotenv",
+    "importlib.metadata",
+    "importlib.resources",
+    "inspect",
+    "json",
+    "logging",
+    "pathlib",
+    "sqlite_utils",
+    "sqlparse",
+    "subprocess",
+    "tabulate",
+    "tempfile",
+    "threading",
+    "urllib.request",
+    "yoyo",
+}
+
+STATE_OF_THE_PROCESS = (
+    "import io, locale, logging, os, signal, sqlite3, sys, threading, warnings",
+    "def state():",
+    "    loggers = {name: (log.level, list(log.handlers), log.propagate) for name, log in",
+    "        logging.root.manager.loggerDict.items() if isinstance(log, logging.Logger) and log.handlers}",
+    "    return {",
+    "        'logging': (logging.root.level, list(logging.root.handlers), loggers, logging.raiseExceptions),",
+    "        'signals': {number: signal.getsignal(number) for number in signal.valid_signals()},",
+    "        'wakeup': signal.set_wakeup_fd(-1),",
+    "        'streams': (sys.stdin, sys.stdout, sys.stderr, sys.excepthook),",
+    "        'environment': dict(os.environ), 'folder': os.getcwd(), 'umask': (os.umask(0o22), os.umask(0o22))[0],",
+    "        'adapters': dict(sqlite3.adapters), 'converters': dict(sqlite3.converters),",
+    "        'warnings': list(warnings.filters), 'locale': locale.setlocale(locale.LC_ALL),",
+    "        'threads': threading.active_count(), 'path': list(sys.path),",
+    "    }",
+)
+
+
+@pytest.fixture
+def migrations(here: Path) -> Path:
+    """Three pairs in yoyo's layout."""
+    return write_files(here / "migrations", PAIRS)
+
+
+def test_the_public_names_are_these() -> None:
+    """What `from torc_migrations import *` gives is what the README names."""
+    assert sorted(torc_migrations.__all__) == sorted(PUBLIC)
+    assert all(hasattr(torc_migrations, name) for name in PUBLIC)
+
+
+@pytest.mark.parametrize(
+    ("function", "signature"),
+    [
+        (
+            "upgrade",
+            "(database, source=None, *, target=None, lock_timeout=300.0, ignore_missing=False, on_newer='accept')",
+        ),
+        ("rollback", "(database, source=None, *, target=None, lock_timeout=300.0, ignore_missing=False)"),
+        (
+            "apply",
+            "(database, *versions, source=None, lock_timeout=300.0, ignore_missing=False, on_newer='accept')",
+        ),
+        ("status", "(database, source=None, *, lock_timeout=300.0)"),
+    ],
+)
+def test_the_functions_take_what_is_documented(function: str, signature: str) -> None:
+    """Two positions, everything else by keyword."""
+    taken = inspect.signature(getattr(torc_migrations, function))
+    bare = taken.replace(
+        parameters=[p.replace(annotation=inspect.Parameter.empty) for p in taken.parameters.values()],
+        return_annotation=inspect.Signature.empty,
+    )
+
+    assert str(bare) == signature
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+def test_the_migrators_methods_mirror_the_functions(function: object) -> None:
+    """What a function takes is taken by Migrator and its method of the same name, with the same defaults."""
+    name = function.__name__  # type: ignore[attr-defined]
+    asked = dict(inspect.signature(function).parameters)  # type: ignore[arg-type]
+    of_class = inspect.signature(Migrator).parameters
+    of_method = inspect.signature(getattr(Migrator, name)).parameters
+
+    for parameter in asked.values():
+        twin = of_class.get(parameter.name) or of_method[parameter.name]
+        assert (parameter.name, twin.default) == (parameter.name, parameter.default)
+    assert inspect.signature(function).return_annotation == (  # type: ignore[arg-type]
+        inspect.signature(getattr(Migrator, name)).return_annotation
+    )
+
+
+@pytest.mark.parametrize("name", ["upgrade", "rollback", "apply", "status"])
+def test_every_function_says_what_it_promises_and_raises(name: str) -> None:
+    """A docstring of the function and of the method begins with a sentence, and has its `Raises:`."""
+    for place in (torc_migrations, Migrator):
+        text = inspect.getdoc(getattr(place, name)) or ""
+
+        assert text.splitlines()[0].endswith((".", ";", ","))
+        assert "Raises:\n" in text
+
+
+def test_everything_public_is_documented_and_typed() -> None:
+    """No public name lacks a docstring, and no function an annotation."""
+    for name, value in vars(torc_migrations).items():
+        if name in PUBLIC:
+            assert inspect.getdoc(value), name
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, errors.MigrationError):
+            assert inspect.getdoc(kind), kind
+    for function in FUNCTIONS:
+        parameters = inspect.signature(function).parameters.values()
+        assert all(parameter.annotation is not inspect.Parameter.empty for parameter in parameters)
+    assert "torc_migrations" in pydoc.plain(pydoc.render_doc(torc_migrations))
+
+
+def test_the_examples_of_the_design_work(here: Path, migrations: Path) -> None:
+    """The functions and the methods do the same, and return what they did."""
+    database = here / "app.db"
+
+    before = torc_migrations.status(database, migrations)
+    report = torc_migrations.upgrade(f"sqlite:///{database}", str(migrations), target=2)
+    applied = torc_migrations.apply(database, 3, source=migrations)
+    migrator = Migrator(database, migrations)
+
+    assert [m.version for m in before.pending] == [1, 2, 3]
+    assert (report.applied, applied.applied) == ((1, 2), (3,))
+    assert migrator.status().clean
+    assert migrator.rollback(0).applied == (3, 2, 1)
+    assert torc_migrations.rollback(database, migrations).applied == ()
+    assert migrator.upgrade().applied == (1, 2, 3)
+
+
+def test_an_upgrade_with_nothing_to_do_loads_next_to_nothing(torc: Torc, here: Path) -> None:
+    """The import, and an upgrade of the shipped schema that finds nothing to do, load no library but the driver."""
+    torc("-d", "app.db", "upgrade")
+    script = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); before = set(sys.modules)",
+        "from torc_migrations import upgrade",
+        "imported = set(sys.modules) - before",
+        "assert upgrade('sqlite:///app.db').outcomes == ()",
+        "print(*sorted(imported), '|', *sorted(set(sys.modules) - before))",
+    )
+    words = [sys.executable, "-S", "-c", "\n".join(script)]  # without site, which loads things on others' behalf
+
+    result = run(words, here)
+
+    assert result.status == 0, result.err
+    imported, _, loaded = result.out.partition("|")
+    assert NOT_LOADED & set(imported.split()) == set()
+    assert NOT_LOADED & set(loaded.split()) == set()
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "torc_migrations.upgrade('app.db', 'migrations')",
+        "torc_migrations.status('app.db', 'migrations')",
+        "torc_migrations.upgrade('app.db', 'migrations'); torc_migrations.rollback('app.db', 'migrations', target=0)",
+        "torc_migrations.apply('app.db', 2, source='migrations')",
+        "torc_migrations.upgrade(sqlite3.connect(':memory:', isolation_level=None), 'migrations')",
+        "fails(lambda: torc_migrations.upgrade('app.db', 'boom'))",
+        "fails(lambda: torc_migrations.upgrade('app.db', 'gone'))",
+        "fails(lambda: torc_migrations.upgrade('postgresql://u:p@h/d', 'migrations'))",
+    ],
+)
+def test_the_library_leaves_its_host_alone(here: Path, migrations: Path, deed: str) -> None:
+    """Logging, signals, streams, environment, threads and sqlite3's adapters are as before; nothing is printed."""
+    write_files(here / "boom", {"1_boom.sql": "SELECT FROM;\n"})
+    script = python(
+        *STATE_OF_THE_PROCESS,
+        "import torc_migrations",
+        "def fails(deed):",
+        "    try: deed()",
+        "    except torc_migrations.errors.MigrationError: return",
+        "    raise AssertionError",
+        "before = state()",
+        deed,
+        "after = state()",
+        "changed = [name for name in before if before[name] != after[name]]",
+        "sys.exit(f'changed: {changed}' if changed else 0)",
+    )
+
+    result = run(script, here)
+
+    assert (result.status, result.out, result.err) == (0, "", "")
+
+
+def test_the_yoyo_backend_leaves_its_host_alone(here: Path, migrations: Path) -> None:
+    """Through yoyo's interface as well, no adapter is registered for the whole process, as yoyo's own does."""
+    script = python(
+        *STATE_OF_THE_PROCESS,
+        "import yoyo, yoyo.scripts.newmigration",
+        "migrations = yoyo.read_migrations('migrations')",
+        "before = state()",
+        "backend = yoyo.get_backend('torc+sqlite:///app.db')",
+        "with backend.lock(): backend.apply_migrations(backend.to_apply(migrations))",
+        "after = state()",
+        "changed = [name for name in before if before[name] != after[name]]",
+        "sys.exit(f'changed: {changed}' if changed else 0)",
+    )
+
+    result = run(script, here)
+
+    assert (result.status, result.out, result.err) == (0, "", "")
+
+
+def test_a_host_that_logs_sees_what_is_done(here: Path, migrations: Path) -> None:
+    """The library logs to `torc_migrations`, and where it goes is the host's decision."""
+    script = python(
+        "import logging, torc_migrations",
+        "logging.basicConfig(level=logging.INFO, format='%(name)s %(levelname)s %(message)s')",
+        "torc_migrations.upgrade('app.db', 'migrations', target=1)",
+    )
+
+    result = run(script, here)
+
+    assert result.out == ""
+    assert "torc_migrations INFO applied 0001_create_book in " in result.err
+
+
+def test_running_the_command_in_process_returns_the_status(here: Path, migrations: Path) -> None:
+    """`main()` takes the words and returns the exit status; it ends no process but for help and version."""
+    script = python(
+        "import sys",
+        "from torc_migrations.cli import main",
+        "codes = [main(['-d', 'app.db', 'upgrade']), main(['-d', 'app.db', 'upgrade', '--target', '9']), main(['x'])]",
+        "print(codes)",
+    )
+
+    result = run(script, here)
+
+    assert result.lines.splitlines()[-1] == "[0, 4, 2]"
+
+
+def test_the_newest_shipped_version_is_in_the_changelog() -> None:
+    """The index migration is announced by its name."""
+    assert f"{NEWEST}_add_database_indexes" in (ROOT / "CHANGELOG.md").read_text()

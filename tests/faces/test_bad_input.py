@@ -1,0 +1,508 @@
+"""Bad input: each with its sentence, its hint and its exit code, and nothing changed on disk."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import pytest
+from shell import COMMAND, NEWEST, PAIRS, Result, everything_in, run, run_as_nobody, start, tables, write_files
+
+UP, DOWN = "CREATE TABLE t (x);\n", "DROP TABLE t;\n"
+FIVE_STATEMENTS = """\
+CREATE TABLE one (x);
+CREATE TABLE two (x);
+CREATE TABEL three (x);
+CREATE TABLE four (x);
+CREATE TABLE five (x);
+"""
+
+
+class Case(NamedTuple):
+    """Something wrong: the files that are there, what was done before, what is typed, and what is answered.
+
+    `{here}` stands for the folder. `later` are files that are written after `before` was done.
+    """
+
+    files: Mapping[str, str | bytes]
+    words: str
+    status: int
+    error: str
+    hint: str | None
+    before: tuple[str, ...] = ()
+    later: Mapping[str, str | bytes] = {}
+
+
+def in_migrations(files: Mapping[str, str | bytes]) -> dict[str, str | bytes]:
+    """Put files into the folder that is found without being named."""
+    return {f"migrations/{name}": text for name, text in files.items()}
+
+
+THREE = in_migrations(PAIRS)
+UPGRADED = ("-d app.db upgrade",)
+
+CASES = {
+    "missing folder": Case({}, "-d app.db -s gone upgrade", 2, "there is no folder 'gone'", "name it with --source"),
+    "empty folder": Case(
+        {"empty/.keep": ""},
+        "-d app.db -s empty upgrade",
+        2,
+        "there is no migration in empty",
+        "`torc-migrations new DESCRIPTION` writes one",
+    ),
+    "folder without a migration": Case(
+        {"notes/readme.txt": "hello"},
+        "-d app.db -s notes upgrade",
+        2,
+        "there is no migration in notes",
+        "`torc-migrations new DESCRIPTION` writes one",
+    ),
+    "file where a folder is meant": Case(
+        {"1_a.sql": UP},
+        "-d app.db -s 1_a.sql upgrade",
+        2,
+        "'1_a.sql' is a file, not a folder",
+        "name the folder it is in",
+    ),
+    "no such package": Case(
+        {}, "-d app.db -s package:nobody:sql upgrade", 2, "there is no package 'nobody'", "say package:NAME:FOLDER"
+    ),
+    "no such database directory": Case(
+        THREE,
+        "-d sqlite:///no/such/app.db upgrade",
+        2,
+        "there is no folder 'no/such' for the database 'no/such/app.db'",
+        None,
+    ),
+    "a file that is no database": Case(
+        {**THREE, "app.db": "These are not the bytes you are looking for. " * 50},
+        "-d app.db upgrade",
+        2,
+        "'app.db' is not a SQLite database",
+        "name another file",
+    ),
+    "a folder where a database is meant": Case(
+        THREE, "-d migrations upgrade", 2, "cannot open 'migrations': it is a folder", None
+    ),
+    "duplicate versions": Case(
+        in_migrations({"0001_a.sql": UP, "1_b.sql": UP}),
+        "-d app.db upgrade",
+        2,
+        "version 1 stands twice in migrations: '0001_a.sql' and '1_b.sql'",
+        "give one of them a version of its own, unless it is installed somewhere already",
+    ),
+    "a name without a number": Case(
+        in_migrations({"1_a.sql": UP, "x_y.sql": UP}),
+        "-d app.db upgrade",
+        2,
+        'while resolving migrations: error parsing migration filename "x_y.sql"; '
+        "expected integer version prefix (e.g. `01_foo.sql`)",
+        "rename 'x_y.sql' in migrations, or move it into a sub-folder, where nobody reads it",
+    ),
+    "a version beyond 64 bits": Case(
+        in_migrations({"9223372036854775808_a.sql": UP}),
+        "-d app.db upgrade",
+        2,
+        'while resolving migrations: error parsing migration filename "9223372036854775808_a.sql"; '
+        "expected integer version prefix (e.g. `01_foo.sql`)",
+        "rename '9223372036854775808_a.sql' in migrations, or move it into a sub-folder, where nobody reads it",
+    ),
+    "mixed layouts": Case(
+        in_migrations({"1_a.sql": UP, "1_a.rollback.sql": DOWN, "2_b.up.sql": UP, "2_b.down.sql": DOWN}),
+        "-d app.db upgrade",
+        2,
+        "migrations mixes two layouts: '1_a.rollback.sql' is yoyo's, '2_b.down.sql' is sqlx's",
+        "keep one layout a folder; `torc-migrations export` writes a folder in the other",
+    ),
+    "a .py migration": Case(
+        in_migrations({"1_a.sql": UP, "2_b.py": "steps = []\n"}),
+        "-d app.db upgrade",
+        2,
+        "migrations/2_b.py is a migration in Python; only plain SQL is run",
+        "write it as SQL, or go on running this folder with yoyo",
+    ),
+    "a post-apply hook": Case(
+        in_migrations({"1_a.sql": UP, "post-apply.sql": "SELECT 1;\n"}),
+        "-d app.db upgrade",
+        2,
+        "migrations/post-apply.sql is one of yoyo's post-apply hooks, which are not supported yet",
+        "move it out of the folder, and run it after the upgrade",
+    ),
+    "text that is not UTF-8": Case(
+        in_migrations({"1_a.sql": "CREATE TABLE caf\xe9 (x);\n".encode("latin-1")}),
+        "-d app.db upgrade",
+        2,
+        "migrations/1_a.sql is not UTF-8: byte 0xe9 at offset 16",
+        "save the file as UTF-8",
+    ),
+    "a down script that is not UTF-8": Case(
+        in_migrations({"1_a.sql": UP, "1_a.rollback.sql": b"DROP TABLE \xff;\n"}),
+        "-d app.db rollback",
+        2,
+        "migrations/1_a.rollback.sql is not UTF-8: byte 0xff at offset 11",
+        "save the file as UTF-8",
+        before=UPGRADED,
+    ),
+    "a NUL in the text": Case(
+        in_migrations({"1_a.sql": b"CREATE TABLE t (x);\0\n"}),
+        "-d app.db upgrade",
+        2,
+        "migrations/1_a.sql holds a NUL byte: byte 0x00 at offset 19",
+        "save the file as UTF-8",
+    ),
+    "a dependency that is not there": Case(
+        in_migrations({"2_b.sql": "-- depends: 1_a\n" + UP}),
+        "-d app.db upgrade",
+        2,
+        "migrations/2_b.sql depends on '1_a', which is not in this folder",
+        None,
+    ),
+    "a dependency on what comes later": Case(
+        in_migrations({"1_a.sql": "-- depends: 2_b\n" + UP, "2_b.sql": UP}),
+        "-d app.db upgrade",
+        2,
+        "migrations/1_a.sql depends on '2_b', which does not come before it",
+        None,
+    ),
+    "a transaction of the script's own": Case(
+        in_migrations({"1_a.sql": UP, "2_b.sql": "BEGIN;\nDROP TABLE t;\nCOMMIT;\n"}),
+        "-d app.db upgrade",
+        2,
+        "migrations/2_b.sql: BEGIN in a script would end the transaction that keeps it whole",
+        "take it out: every script runs in a transaction of its own already",
+        before=("-d app.db upgrade --target 1",),
+    ),
+    "a syntax error in statement 3 of 5": Case(
+        in_migrations({"1_a.sql": UP, "2_five.sql": FIVE_STATEMENTS}),
+        "-d app.db upgrade",
+        6,
+        'while executing migration 2: near "TABEL": syntax error',
+        "nothing of 2 was kept",
+        before=("-d app.db upgrade --target 1",),
+    ),
+    "an edited applied file": Case(
+        THREE,
+        "-d app.db upgrade",
+        3,
+        "migration 2 was previously applied but has been modified",
+        "put the file back as it was applied, and write the change as a new migration",
+        before=UPGRADED,
+        later={"migrations/0002_add_author.sql": "CREATE TABLE author (id, name);\n"},
+    ),
+    "an applied file that is gone": Case(
+        {**THREE, "less/0001_create_book.sql": PAIRS["0001_create_book.sql"]},
+        "-d app.db -s less upgrade",
+        3,
+        "migration 2 was previously applied but is missing in the resolved migrations",
+        "bring its file back, name the right folder with --source, or pass --ignore-missing",
+        before=UPGRADED,
+    ),
+    "a target that does not exist": Case(
+        THREE,
+        "-d app.db upgrade --target 7",
+        4,
+        "migration 7 is not present in the migration source",
+        "`torc-migrations status` lists the versions that there are",
+    ),
+    "a target that is too old": Case(
+        THREE,
+        "-d app.db upgrade --target 1",
+        4,
+        "migration 1 is older than the latest applied migration 3",
+        "`torc-migrations rollback --target 1` goes down to it",
+        before=UPGRADED,
+    ),
+    "a target that is too new": Case(
+        THREE,
+        "-d app.db rollback --target 3",
+        4,
+        "migration 3 is newer than the latest applied migration 2",
+        "`torc-migrations upgrade --target 3` goes up to it",
+        before=("-d app.db upgrade --target 2",),
+    ),
+    "an irreversible rollback": Case(
+        in_migrations({"1_a.sql": UP}),
+        "-d app.db rollback",
+        4,
+        "migration 1 has no down script and cannot be rolled back",
+        "stop above it with --target, or write its down script",
+        before=UPGRADED,
+    ),
+    "a version to apply that does not exist": Case(
+        THREE,
+        "-d app.db apply 1 7",
+        4,
+        "migration 7 is not present in the migration source",
+        "`torc-migrations status` lists the versions that there are",
+    ),
+    "a dependency that is pending": Case(
+        in_migrations({"1_a.sql": UP, "2_b.sql": "-- depends: 1_a\nCREATE TABLE b (x);\n"}),
+        "-d app.db apply 2",
+        4,
+        "migration 2 depends on 1_a, which is pending",
+        "name both, or upgrade",
+    ),
+    "a row that points nowhere": Case(
+        in_migrations(
+            {
+                "1_a.sql": "CREATE TABLE p (id INTEGER PRIMARY KEY);\nCREATE TABLE c (p_id REFERENCES p);\n",
+                "2_b.sql": "INSERT INTO c VALUES (7);\n",
+            }
+        ),
+        "-d app.db upgrade",
+        6,
+        "while executing migration 2: 1 foreign key violation: row 1 of c points to no row of p",
+        "nothing of 2 was kept",
+        before=("-d app.db upgrade --target 1",),
+    ),
+    "a missing database that may not be created": Case(
+        THREE,
+        "-d sqlite:///app.db?mode=rw upgrade",
+        2,
+        "there is no database 'app.db', and ?mode=rw creates none",
+        None,
+    ),
+    "a database that may only be read": Case(
+        THREE,
+        "-d sqlite:///app.db?mode=ro upgrade",
+        2,
+        "'app.db' is read-only (attempt to write a readonly database)",
+        None,
+        before=("-d app.db upgrade --target 1",),
+    ),
+    "an unknown scheme": Case(
+        THREE,
+        "-d oracle://host/app upgrade",
+        2,
+        "unknown scheme 'oracle' in 'oracle://host/app'",
+        "say sqlite:///path/to/file.db, or ./ before a file whose name has a colon",
+    ),
+    "a database that is not supported yet": Case(
+        THREE,
+        "-d postgresql://host/app upgrade",
+        2,
+        "postgresql databases are not supported yet (postgresql://host/app)",
+        "SQLite is: sqlite:///path/to/file.db",
+    ),
+    "a URL with a password": Case(
+        THREE,
+        "-d mysql://ann:hunter2@host/app upgrade",
+        2,
+        "mysql databases are not supported yet (mysql://ann:***@host/app)",
+        "SQLite is: sqlite:///path/to/file.db",
+    ),
+    "a URL without a file": Case(
+        THREE, "-d sqlite:/// upgrade", 2, "'sqlite:///' names no file", "say sqlite:///path/to/file.db"
+    ),
+    "a URL with an unknown parameter": Case(
+        THREE,
+        "-d sqlite:///app.db?cache=shared upgrade",
+        2,
+        "unknown parameter 'cache=shared' in 'sqlite:///app.db?cache=shared'",
+        "there is ?mode=ro, rw, rwc and memory",
+    ),
+    "three slashes where sqlx means an absolute path": Case(
+        THREE,
+        "-d sqlite://{here}/app.db upgrade",
+        2,
+        "'sqlite://{here}/app.db' means the relative path '{relative}/app.db', which does not exist, "
+        "but '{here}/app.db' does",
+        "say sqlite:///{here}/app.db for the absolute path, or sqlite:./{relative}/app.db to create the relative one",
+        before=UPGRADED,
+    ),
+    "a torc database made by torc's own server": Case(
+        {"server/20250101000000_init.sql": "CREATE TABLE workflow (id INTEGER PRIMARY KEY);\n"},
+        "-d app.db upgrade",
+        3,
+        "app.db does not carry the torc schema that ships with this package: "
+        "its migration 20250101000000 is not among ours",
+        "name the folder of its own migrations with --source (in Python: source=)",
+        before=("-d app.db -s server upgrade",),
+    ),
+    "new without a name": Case(THREE, "new ///", 2, "'///' makes no file name", "describe the change in a few words"),
+    "export into a folder that is not empty": Case(
+        THREE, "export --layout sqlx migrations", 2, "'migrations' is not empty", "name a new folder"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_answered_in_a_sentence_and_changes_nothing(here: Path, name: str) -> None:
+    """The sentence, the hint and the exit code are those of the table; no file is made, none is changed."""
+    case = CASES[name]
+    names = {"here": str(here), "relative": str(here)[1:]}
+    write_files(here, case.files)
+    for words in case.before:
+        assert run([COMMAND, *words.split()], here).status == 0
+    write_files(here, case.later)
+    before = everything_in(here)
+
+    result = run([COMMAND, *case.words.format(**names).split()], here)
+
+    first, *rest = result.err.splitlines()
+    hints = [line for line in rest if line.startswith("hint: ")]
+    assert (result.status, result.out, first) == (case.status, "", f"error: {case.error}".format(**names))
+    assert hints == ([f"hint: {case.hint}".format(**names)] if case.hint else [])
+    assert everything_in(here) == before
+
+
+def test_a_syntax_error_is_shown_with_file_line_column_and_caret(here: Path) -> None:
+    """The third of five statements is pointed at, and the two before it are undone."""
+    write_files(here, CASES["a syntax error in statement 3 of 5"].files)
+
+    result = run([COMMAND, "-d", "app.db", "upgrade"], here)
+
+    assert result.status == 6
+    assert result.err.splitlines()[1:4] == [
+        "  --> migrations/2_five.sql:3:8",
+        "   3 | CREATE TABEL three (x);",
+        "     |        ^",
+    ]
+    assert tables(here / "app.db") == {"t"}
+
+
+@pytest.mark.parametrize("text", [FIVE_STATEMENTS, "SELECT 1;\nBEGIN;\n", "INSERT INTO gone VALUES (1);\n"])
+def test_a_first_migration_that_fails_leaves_no_database(here: Path, text: str) -> None:
+    """A database that did not exist before does not exist, or holds nothing, after nothing was kept."""
+    write_files(here / "migrations", {"1_a.sql": text})
+
+    result = run([COMMAND, "-d", "app.db", "upgrade"], here)
+
+    assert result.status in (2, 6)
+    assert {path.name: path.stat().st_size for path in here.glob("app.db*")} in ({}, {"app.db": 0})
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that anybody may come to, with an upgraded database in it; pytest's own are for their owner only."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        write_files(folder / "migrations", PAIRS)
+        run([COMMAND, "-d", "app.db", "upgrade", "--target", "2"], folder)
+        yield folder
+        folder.chmod(0o755)
+
+
+def test_a_read_only_file_is_refused(shared: Path) -> None:
+    """Who may not write the database is told so; root, whom nothing stops, is not asked."""
+    (shared / "app.db").chmod(0o444)
+    before = everything_in(shared)
+
+    result = run_as_nobody(["-d", "app.db", "upgrade"], shared)
+
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith("error: 'app.db' is read-only (")
+    assert everything_in(shared) == before
+
+
+def test_a_read_only_file_is_listed(shared: Path) -> None:
+    """Who may only read the database may list it, in a folder that cannot be written either."""
+    (shared / "app.db").chmod(0o444)
+    shared.chmod(0o555)
+
+    result = run_as_nobody(["-d", "app.db", "status"], shared)
+
+    assert result == Result(0, "1/installed create book\n2/installed add author\n3/pending index titles\n", "")
+
+
+def test_a_read_only_wal_file_is_listed(shared: Path) -> None:
+    """The same for a database in WAL mode that was closed properly."""
+    with closing(sqlite3.connect(shared / "app.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    shared.chmod(0o555)
+
+    result = run_as_nobody(["-d", "app.db", "status"], shared)
+
+    assert (result.status, len(result.out.splitlines()), result.err) == (0, 3, "")
+
+
+@pytest.mark.parametrize(
+    ("secret", "words", "said"),
+    [
+        ("app.db", "-d app.db status", "error: cannot open 'app.db': permission denied"),
+        ("migrations", "-d app.db status", "error: cannot read the folder 'migrations': Permission denied"),
+        ("migrations/0001_create_book.sql", "-d app.db status", "error: cannot read migrations/0001_create_book.sql"),
+        ("yoyo.ini", "-d app.db status", "error: cannot read {here}/yoyo.ini: Permission denied"),
+        ("sqlx.toml", "-d app.db status", "error: cannot read sqlx.toml: Permission denied"),
+        (".env", "status", "error: cannot read {here}/.env: Permission denied"),
+    ],
+)
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+def test_what_may_not_be_read_is_named(shared: Path, secret: str, words: str, said: str) -> None:
+    """A file that the user has no right to read is an error that names it, and not taken for a missing one."""
+    if not (shared / secret).exists():
+        (shared / secret).touch()
+    (shared / secret).chmod(0)
+
+    result = run_as_nobody(words.split(), shared)
+
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith(said.format(here=shared))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("-d new.db upgrade", "error: cannot open 'new.db': the folder {here!r} cannot be written"),
+        ("--source fresh new thing", "error: cannot make the folder 'fresh': Permission denied"),
+        ("new thing", "error: cannot write 'migrations/0003_thing.sql': Permission denied"),
+        ("export --layout sqlx out", "error: cannot make the folder 'out': Permission denied"),
+    ],
+)
+def test_where_nothing_may_be_written_nothing_is(shared: Path, words: str, said: str) -> None:
+    """A folder that the user may not write to is named."""
+    (shared / "migrations/0003_index_titles.sql").unlink()
+    (shared / "migrations/0003_index_titles.rollback.sql").unlink()
+    (shared / "migrations").chmod(0o555)
+    shared.chmod(0o555)
+    before = everything_in(shared)
+
+    result = run_as_nobody(words.split(), shared)
+
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith(said.format(here=str(shared)))
+    assert everything_in(shared) == before
+
+
+@pytest.mark.parametrize("begin", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+def test_a_locked_database_is_left_alone(here: Path, begin: str) -> None:
+    """Who holds the lock for longer than we may wait is named, and nothing is written."""
+    write_files(here / "migrations", PAIRS)
+    run([COMMAND, "-d", "app.db", "upgrade", "--target", "1"], here)
+    script = f"import sqlite3, sys; c = sqlite3.connect('app.db'); c.execute('{begin}'); print(flush=True)"
+    holder = start([sys.executable, "-c", f"{script}; import time; time.sleep(60)"], here)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    before = everything_in(here)
+
+    result = run([COMMAND, "-d", "app.db", "upgrade", "--lock-timeout", "0.3"], here)
+    holder.kill()
+    holder.communicate()
+
+    assert (result.status, result.out) == (5, "")
+    assert f"process {holder.pid} (" in result.err or not Path("/proc/locks").exists()
+    assert "has kept app.db locked for the 0." in result.err
+    assert "hint: try again when it is done, or wait longer with --lock-timeout" in result.err
+    assert everything_in(here) == before
+
+
+def test_a_folder_that_goes_away_below_the_command_is_told(here: Path) -> None:
+    """Started in a folder that was deleted, the command says so instead of showing a traceback."""
+    result = run(["sh", "-c", f"mkdir gone; cd gone; rmdir ../gone; {COMMAND} -d app.db status"], here)
+
+    assert result.status == 2
+    assert "Traceback" not in result.err
+
+
+def test_the_newest_shipped_version_is_what_the_tests_say(here: Path) -> None:
+    """The last line of the listing is the one that is promised."""
+    result = run([COMMAND, "-d", "app.db", "status"], here)
+
+    assert result.out.splitlines()[-1] == f"{NEWEST}/pending add database indexes"
