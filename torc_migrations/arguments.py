@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from torc_migrations import inspect_cli, mending_cli
 from torc_migrations._version import __version__
 from torc_migrations.errors import MigrationError
+from torc_migrations.url import masked
 
 _PURPOSE = """\
 Plain-SQL migrations: paired up and down files, each in one transaction with
@@ -91,9 +92,12 @@ _LONGEST_WAIT = 1_000_000.0
 
 
 class BadArguments(MigrationError):
-    """The command line cannot be understood."""
+    """The command line cannot be understood; what is quoted of it may be a URL, whose password is masked."""
 
     exit_code = 2
+
+    def __init__(self, sentence: str, *, hint: str) -> None:
+        super().__init__(masked(sentence), hint=masked(hint))
 
 
 def parse(arguments: Sequence[str]) -> Namespace:
@@ -119,7 +123,15 @@ def _unknown(word: str, verb: str | None) -> BadArguments:
     hint = f"`torc-migrations {verb} --help` shows what it takes"
     if word.isdecimal() and _SQLX_VERBS.get(verb, verb) in ("upgrade", "rollback"):
         hint = f"say --target {word}"
+    elif _names_a_database(word):
+        hint = f"say -d {word}"
+    elif verb in ("new", "add") and not word.startswith("-"):
+        hint = "put the description into quotes"
     return BadArguments(f"{verb} does not take {word!r}", hint=hint)
+
+
+def _names_a_database(word: str) -> bool:
+    return not word.startswith("-") and ("://" in word or word.endswith((".db", ".sqlite", ".sqlite3")))
 
 
 class _Parser(ArgumentParser):
@@ -160,6 +172,8 @@ def _no_such_option(word: str) -> BadArguments:
 def _no_such_verb(word: str, verbs: list[str]) -> BadArguments:
     from difflib import get_close_matches
 
+    if _names_a_database(word):
+        return BadArguments(f"there is no verb {word!r}", hint=f"say -d {word}, and then the verb")
     meant = _FOREIGN_VERBS.get(word) or next(iter(get_close_matches(word, verbs)), None)
     hint = f"did you mean `{meant}`?" if meant else "`torc-migrations --help` shows the verbs"
     return BadArguments(f"there is no verb {word!r}", hint=hint)

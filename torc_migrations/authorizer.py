@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Callable
+from functools import cache
 
 _DML = (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE)
 
 _NAME = r"""(?: "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\] | [\w$]+ )"""
-_ADDS_COLUMN = rf"(?: \s | --[^\n]*\n | /\*.*?\*/ )* ALTER \s+ TABLE \s+ {_NAME} (?: \s*\.\s* {_NAME} )? \s+ ADD \b"
+_ALTERS = r"(?: \s | --[^\n]*\n | /\*.*?\*/ )* ALTER \b"
+_ADDS_COLUMN = rf"{_ALTERS} \s+ TABLE \s+ {_NAME} (?: \s*\.\s* {_NAME} )? \s+ ADD \b"
+_FLAGS = re.IGNORECASE | re.VERBOSE | re.DOTALL
 
 
 class Touched:
@@ -31,8 +35,16 @@ class Touched:
         self.interruption: BaseException | None = None
         self._alters = False
 
-    def authorize(self, action: int, name: str | None, detail: str | None, schema: str | None, _: str | None) -> int:
-        """Be called by SQLite for everything that a statement is about to do."""
+    @property
+    def authorizer(self) -> Callable[..., int]:
+        """What SQLite is to ask about everything that a statement is about to do.
+
+        It remembers its answers, which is faster, and while no code of ours runs no signal is handled: SQLite would
+        swallow what its handler raises.
+        """
+        return cache(self._authorize)
+
+    def _authorize(self, action: int, name: str | None, detail: str | None, schema: str | None, _: str | None) -> int:
         try:
             if action == sqlite3.SQLITE_TRANSACTION:
                 self.refused = name
@@ -58,7 +70,5 @@ class Touched:
 
     def note_alter(self, text: str) -> None:
         """Judge an ALTER TABLE: a new column without REFERENCES can break no key, everything else might."""
-        if self._alters:
-            self._alters = False
-            adds_column = re.match(_ADDS_COLUMN, text, re.IGNORECASE | re.VERBOSE | re.DOTALL)
-            self.all_tables |= adds_column is None or "REFERENCES" in text.upper()
+        if self._alters and re.match(_ALTERS, text, _FLAGS):
+            self.all_tables |= not re.match(_ADDS_COLUMN, text, _FLAGS) or "REFERENCES" in text.upper()

@@ -131,7 +131,8 @@ def _watching_for_signals(interrupt: Callable[[], None]) -> Iterator[None]:
     from threading import Thread
 
     reading, writing = os.pipe()
-    os.set_blocking(writing, False)
+    if os.name == "posix":
+        os.set_blocking(writing, False)  # as set_wakeup_fd() demands there
 
     def watch() -> None:
         while os.read(reading, 1):

@@ -136,7 +136,7 @@ class Database:
         self._is_open_to_scripts = True
         self.connection.text_factory = bytes  # rows that a script selects are for nobody, and may be no UTF-8
         if touched:
-            self.connection.set_authorizer(touched.authorize)
+            self.connection.set_authorizer(touched.authorizer)
 
     def close_to_scripts(self, pragmas: Iterable[str]) -> None:
         """Undo `open_to`, and put back those of these settings that the script has changed for the connection."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torc_migrations.plan import Step
 
 _DEBUG = 10
+_DENIED_FUNCTION = "not authorized to use function"
 _TRANSACTION_WORDS = frozenset({b"BEGIN", b"COMMIT", b"END", b"ROLLBACK"})
 
 
@@ -98,10 +99,11 @@ def _run_statement(database: Database, step: Step, statement: Statement, touched
 
 
 def _interruption(touched: Touched, error: Exception) -> BaseException | None:
-    """Return what flew while SQLite asked our authorizer, which denies nothing but transaction control."""
-    if touched.refused or getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_AUTH:
-        return None
-    return touched.interruption or KeyboardInterrupt()
+    """Return what flew while SQLite asked our authorizer, which by itself denies nothing but transaction control."""
+    denied = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_AUTH or str(error).startswith(_DENIED_FUNCTION)
+    if touched.interruption or touched.refused or not denied:
+        return touched.interruption
+    return KeyboardInterrupt()  # it flew before our authorizer could catch it
 
 
 def _exhaust(database: Database, sql: str) -> None:

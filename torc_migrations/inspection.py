@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
@@ -64,19 +65,24 @@ def inspect_indexes(database: DatabaseLike, source: SourceLike = None, *, lock_t
     """
     with open_database(database, lock_timeout=lock_timeout) as opened:
         refuse_missing(opened)
-        with opened.reading(), _plain_rows(opened.connection):
+        with opened.reading(), _plain(opened.connection):
             return _report(opened, source)
 
 
 @contextmanager
-def _plain_rows(connection: sqlite3.Connection) -> Iterator[None]:
-    """Have rows as tuples, which is what sqlite-utils reads, on a connection whose owner wants them otherwise."""
+def _plain(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have a connection as sqlite-utils wants it, whose owner wants it otherwise: rows as tuples, no `autocommit`."""
     factory = connection.row_factory
     connection.row_factory = None
+    if sys.version_info >= (3, 12):
+        autocommit = connection.autocommit
+        connection.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL
     try:
         yield
     finally:
         connection.row_factory = factory
+        if sys.version_info >= (3, 12):
+            connection.autocommit = autocommit
 
 
 def _report(database: Database, source: SourceLike) -> IndexReport:

@@ -207,7 +207,7 @@ def plan_exactly(
     )
     if action is Action.APPLY:
         _check_unchanged(status)
-        _check_dependencies(status, wanted)
+        _check_dependencies(status, chosen)
     elif action is Action.ROLL_BACK:
         _check_reversible(chosen)
     steps = tuple(Step(migration, action) for migration in (chosen if goes_up else reversed(chosen)))
@@ -299,12 +299,12 @@ def _check_reversible(migrations: Iterable[Migration]) -> None:
             raise Irreversible(migration.version)
 
 
-def _check_dependencies(status: Status, wanted: set[int]) -> None:
-    there = {e.migration.id for e in status.entries if e.installed or e.migration.version in wanted}
-    for entry in status.entries:
-        for dependency in entry.migration.depends if entry.migration.version in wanted else ():
+def _check_dependencies(status: Status, chosen: Iterable[Migration]) -> None:
+    there = {migration.id for migration in (*status.installed, *chosen)}
+    for migration in chosen:
+        for dependency in migration.depends:
             if dependency not in there:
-                raise DependencyPending(entry.migration.version, dependency)
+                raise DependencyPending(migration.version, dependency)
 
 
 def _steps_up(status: Status, wanted: set[int]) -> Iterator[Step]:

@@ -487,6 +487,7 @@ def test_apply_asks_for_no_dependencies_of_what_it_leaves_alone():
     three = migration(3, depends=("1_step",))
 
     assert plan_apply(status_of(ONE, TWO, three), [2]).steps == applying(TWO)
+    assert plan_apply(status_of(ONE, TWO, three, said=installed(three)), [2, 3]).steps == applying(TWO)
 
 
 @pytest.mark.parametrize(

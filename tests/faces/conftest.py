@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,9 +30,3 @@ def torc(here: Path) -> Torc:
 def migrations(here: Path) -> Path:
     """Three pairs in yoyo's layout, in the folder that is found without being named."""
     return write_files(here / "migrations", PAIRS)
-
-
-@pytest.fixture
-def write(here: Path) -> Callable[[dict[str, str | bytes]], Path]:
-    """A function that writes files into `migrations`."""
-    return lambda files: write_files(here / "migrations", files)

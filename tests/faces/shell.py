@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -27,6 +28,9 @@ YOYO = str(COMMANDS / "yoyo")
 NEWEST = 20251105030141
 SHIPPED_IDS = tuple(sorted(p.name.removesuffix(".sql") for p in SQL.glob("*.sql") if ".rollback." not in p.name))
 
+# A program that takes the lock of app.db and says so.
+HOLD = "import sqlite3, sys, time; c = sqlite3.connect('app.db'); c.execute('BEGIN IMMEDIATE'); print(flush=True)"
+
 # Three migrations in yoyo's layout.
 PAIRS = {
     "0001_create_book.sql": "CREATE TABLE book (id INTEGER PRIMARY KEY, title TEXT);\n",
@@ -38,6 +42,8 @@ PAIRS = {
 }
 
 _DURATION = re.compile(r"\(\d+(?:\.\d+)?(?:ns|µs|ms|s)\)")
+# The first terminal that the leader of a session opens is its own, whose Ctrl-C it gets.
+_TAKE_THE_TERMINAL = ("import os, sys", "os.open(os.ttyname(0), os.O_RDWR)", "os.execv(sys.argv[1], sys.argv[1:])")
 _INHERITED = ("PATH", "SYSTEMROOT", "TMPDIR")
 
 
@@ -122,10 +128,17 @@ def run_on_terminal(
     What it says on either stream is in `out`, as the terminal shows it, with plain line ends. A question too many
     ends it.
     """
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(cwd)
-        os.execve(words[0], [os.fspath(word) for word in words], environment(cwd, {"TERM": "xterm", **(changes or {})}))
+    terminal, inner = pty.openpty()
+    process = subprocess.Popen(
+        [*python(*_TAKE_THE_TERMINAL), *words],
+        cwd=cwd,
+        env=environment(cwd, {"TERM": "xterm", **(changes or {})}),
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        start_new_session=True,
+    )
+    os.close(inner)
     pending = list(answers)
     shown = b""
     with suppress(OSError), os.fdopen(terminal, "r+b", buffering=0) as screen:  # EIO: the other end has gone
@@ -133,8 +146,7 @@ def run_on_terminal(
             shown += chunk
             if pending and re.search(rb"\]:? $", shown):
                 screen.write(pending.pop(0).encode())
-    _, status = os.waitpid(pid, 0)
-    return Result(os.waitstatus_to_exitcode(status), shown.decode().replace("\r\n", "\n"), "")
+    return Result(process.wait(timeout=20), shown.decode().replace("\r\n", "\n"), "")
 
 
 def interrupt_when(process: subprocess.Popen[bytes], begun: Callable[[], bool], number: int = signal.SIGINT) -> Result:
@@ -179,6 +191,20 @@ def ledgers(database: Path) -> tuple[set[str], set[int]]:
     yoyo = {str(name) for (name,) in query(database, "SELECT migration_id FROM _yoyo_migration")}
     sqlx = {int(str(version)) for (version,) in query(database, "SELECT version FROM _sqlx_migrations")}
     return yoyo, sqlx
+
+
+def outcome_of(result: Result) -> dict[str, object]:
+    """Return what stands on standard output, which must be one JSON document and nothing else."""
+    document = json.loads(result.out)
+    assert isinstance(document, dict)
+    return document
+
+
+def installed(here: Path) -> list[str]:
+    """Return the ids that are installed; fails where the two ledgers differ."""
+    yoyo_ids, sqlx_versions = ledgers(here / "app.db")
+    assert {int(name.split("_")[0]) for name in yoyo_ids} == sqlx_versions
+    return sorted(yoyo_ids)
 
 
 def python(*lines: str) -> list[str]:

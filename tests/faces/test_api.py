@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from shell import NEWEST, PAIRS, ROOT, Torc, python, run, write_files
+from shell import NEWEST, ROOT, Torc, python, run, write_files
 
 import torc_migrations
 from torc_migrations import Migrator, errors
@@ -56,12 +56,6 @@ STATE_OF_THE_PROCESS = (
     "        'threads': threading.active_count(), 'path': list(sys.path),",
     "    }",
 )
-
-
-@pytest.fixture
-def migrations(here: Path) -> Path:
-    """Three pairs in yoyo's layout."""
-    return write_files(here / "migrations", PAIRS)
 
 
 def test_the_public_names_are_these() -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pytest
-from shell import COMMAND, NEWEST, PAIRS, Result, everything_in, run, run_as_nobody, start, tables, write_files
+from shell import COMMAND, PAIRS, everything_in, run, start, tables, write_files
 
 UP, DOWN = "CREATE TABLE t (x);\n", "DROP TABLE t;\n"
+
 FIVE_STATEMENTS = """\
 CREATE TABLE one (x);
 CREATE TABLE two (x);
@@ -45,6 +42,7 @@ def in_migrations(files: Mapping[str, str | bytes]) -> dict[str, str | bytes]:
 
 
 THREE = in_migrations(PAIRS)
+
 UPGRADED = ("-d app.db upgrade",)
 
 CASES = {
@@ -378,99 +376,6 @@ def test_a_first_migration_that_fails_leaves_no_database(here: Path, text: str) 
     assert {path.name: path.stat().st_size for path in here.glob("app.db*")} in ({}, {"app.db": 0})
 
 
-@pytest.fixture
-def shared() -> Iterator[Path]:
-    """A folder that anybody may come to, with an upgraded database in it; pytest's own are for their owner only."""
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        write_files(folder / "migrations", PAIRS)
-        run([COMMAND, "-d", "app.db", "upgrade", "--target", "2"], folder)
-        yield folder
-        folder.chmod(0o755)
-
-
-def test_a_read_only_file_is_refused(shared: Path) -> None:
-    """Who may not write the database is told so; root, whom nothing stops, is not asked."""
-    (shared / "app.db").chmod(0o444)
-    before = everything_in(shared)
-
-    result = run_as_nobody(["-d", "app.db", "upgrade"], shared)
-
-    assert (result.status, result.out) == (2, "")
-    assert result.err.startswith("error: 'app.db' is read-only (")
-    assert everything_in(shared) == before
-
-
-def test_a_read_only_file_is_listed(shared: Path) -> None:
-    """Who may only read the database may list it, in a folder that cannot be written either."""
-    (shared / "app.db").chmod(0o444)
-    shared.chmod(0o555)
-
-    result = run_as_nobody(["-d", "app.db", "status"], shared)
-
-    assert result == Result(0, "1/installed create book\n2/installed add author\n3/pending index titles\n", "")
-
-
-def test_a_read_only_wal_file_is_listed(shared: Path) -> None:
-    """The same for a database in WAL mode that was closed properly."""
-    with closing(sqlite3.connect(shared / "app.db")) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-    shared.chmod(0o555)
-
-    result = run_as_nobody(["-d", "app.db", "status"], shared)
-
-    assert (result.status, len(result.out.splitlines()), result.err) == (0, 3, "")
-
-
-@pytest.mark.parametrize(
-    ("secret", "words", "said"),
-    [
-        ("app.db", "-d app.db status", "error: cannot open 'app.db': permission denied"),
-        ("migrations", "-d app.db status", "error: cannot read the folder 'migrations': Permission denied"),
-        ("migrations/0001_create_book.sql", "-d app.db status", "error: cannot read migrations/0001_create_book.sql"),
-        ("yoyo.ini", "-d app.db status", "error: cannot read {here}/yoyo.ini: Permission denied"),
-        ("sqlx.toml", "-d app.db status", "error: cannot read sqlx.toml: Permission denied"),
-        (".env", "status", "error: cannot read {here}/.env: Permission denied"),
-    ],
-)
-@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
-def test_what_may_not_be_read_is_named(shared: Path, secret: str, words: str, said: str) -> None:
-    """A file that the user has no right to read is an error that names it, and not taken for a missing one."""
-    if not (shared / secret).exists():
-        (shared / secret).touch()
-    (shared / secret).chmod(0)
-
-    result = run_as_nobody(words.split(), shared)
-
-    assert (result.status, result.out) == (2, "")
-    assert result.err.startswith(said.format(here=shared))
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ("-d new.db upgrade", "error: cannot open 'new.db': the folder {here!r} cannot be written"),
-        ("--source fresh new thing", "error: cannot make the folder 'fresh': Permission denied"),
-        ("new thing", "error: cannot write 'migrations/0003_thing.sql': Permission denied"),
-        ("export --layout sqlx out", "error: cannot make the folder 'out': Permission denied"),
-    ],
-)
-def test_where_nothing_may_be_written_nothing_is(shared: Path, words: str, said: str) -> None:
-    """A folder that the user may not write to is named."""
-    (shared / "migrations/0003_index_titles.sql").unlink()
-    (shared / "migrations/0003_index_titles.rollback.sql").unlink()
-    (shared / "migrations").chmod(0o555)
-    shared.chmod(0o555)
-    before = everything_in(shared)
-
-    result = run_as_nobody(words.split(), shared)
-
-    assert (result.status, result.out) == (2, "")
-    assert result.err.startswith(said.format(here=str(shared)))
-    assert everything_in(shared) == before
-
-
 @pytest.mark.parametrize("begin", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
 def test_a_locked_database_is_left_alone(here: Path, begin: str) -> None:
     """Who holds the lock for longer than we may wait is named, and nothing is written."""
@@ -491,18 +396,3 @@ def test_a_locked_database_is_left_alone(here: Path, begin: str) -> None:
     assert "has kept app.db locked for the 0." in result.err
     assert "hint: try again when it is done, or wait longer with --lock-timeout" in result.err
     assert everything_in(here) == before
-
-
-def test_a_folder_that_goes_away_below_the_command_is_told(here: Path) -> None:
-    """Started in a folder that was deleted, the command says so instead of showing a traceback."""
-    result = run(["sh", "-c", f"mkdir gone; cd gone; rmdir ../gone; {COMMAND} -d app.db status"], here)
-
-    assert result.status == 2
-    assert "Traceback" not in result.err
-
-
-def test_the_newest_shipped_version_is_what_the_tests_say(here: Path) -> None:
-    """The last line of the listing is the one that is promised."""
-    result = run([COMMAND, "-d", "app.db", "status"], here)
-
-    assert result.out.splitlines()[-1] == f"{NEWEST}/pending add database indexes"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from shell import NEWEST, ROOT, Torc, everything_in, python, query, run, tables, write_files
+from shell import COMMAND, NEWEST, ROOT, Torc, everything_in, python, query, run, tables, write_files
 
 ONE = {"1_one.sql": "CREATE TABLE one (x);\n"}
 
@@ -372,3 +372,11 @@ def test_a_database_in_memory_leaves_nothing(torc: Torc, here: Path, spelling: s
 
     assert result.lines == "Applied 1/migrate one (TIME)\n"
     assert os.listdir(here) == ["migrations"]
+
+
+def test_a_folder_that_goes_away_below_the_command_is_told(here: Path) -> None:
+    """Started in a folder that was deleted, the command says so instead of showing a traceback."""
+    result = run(["sh", "-c", f"mkdir gone; cd gone; rmdir ../gone; {COMMAND} -d app.db status"], here)
+
+    assert result.status == 2
+    assert "Traceback" not in result.err
