@@ -196,13 +196,19 @@ def expect_line(process: subprocess.Popen[str], line: str) -> None:
         raise AssertionError(f"{found!r} instead of {line!r}\n{errors}")
 
 
-def stock_yoyo(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run yoyo's own command, as it is installed."""
-    return subprocess.run(
+def start_yoyo(*arguments: object) -> subprocess.Popen[str]:
+    """Start yoyo's own command, as it is installed."""
+    return subprocess.Popen(
         [sys.executable, "-m", "yoyo", *map(str, arguments)],
         env=environment(),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=PATIENCE,
-        check=False,
     )
+
+
+def stock_yoyo(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run yoyo's own command, and wait for its end."""
+    process = start_yoyo(*arguments)
+    output, errors = process.communicate(timeout=PATIENCE)
+    return subprocess.CompletedProcess(arguments, process.returncode, output, errors)

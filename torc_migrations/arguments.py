@@ -190,6 +190,7 @@ def _parser() -> _Parser:
         verbose=False,
         lock_timeout=300.0,
         ignore_missing=False,
+        strict=False,
     )
     _add_common(parser, "-s")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs, and what sqlx calls them")
@@ -243,6 +244,9 @@ def _add_waiting(parser: ArgumentParser) -> None:
         action="store_true",
         default=SUPPRESS,
         help="go on where an installed version has no file",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", default=SUPPRESS, help="refuse scripts with a COMMIT of their own"
     )
     _add_lock_timeout(parser)
 

@@ -19,6 +19,7 @@ class Touched:
     """What a script does, as SQLite's parser tells its authorizer; a guess at the text would be a guess.
 
     Attributes:
+        may_commit: it may begin and end transactions; SQLite calls END a COMMIT.
         tables: the tables, in lower case, whose rows it may have changed. all_tables: it may have been any.
         unindexed: the tables, in lower case, that lost an index.
         pragmas: the settings that it has touched.
@@ -26,7 +27,8 @@ class Touched:
         interruption: what flew, such as Ctrl-C, while SQLite was asking; SQLite swallows it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_commit: bool = False) -> None:
+        self.may_commit = may_commit
         self.tables: set[str] = set()
         self.all_tables = False
         self.unindexed: set[str] = set()
@@ -46,7 +48,7 @@ class Touched:
 
     def _authorize(self, action: int, name: str | None, detail: str | None, schema: str | None, _: str | None) -> int:
         try:
-            if action == sqlite3.SQLITE_TRANSACTION:
+            if action == sqlite3.SQLITE_TRANSACTION and not (self.may_commit and name != "ROLLBACK"):
                 self.refused = name
                 return sqlite3.SQLITE_DENY
             if name and schema != "temp":

@@ -111,6 +111,7 @@ def _migrator(options: Namespace, terminal: Terminal) -> Migrator:
         lock_timeout=options.lock_timeout,
         ignore_missing=options.ignore_missing,
         on_newer="refuse",
+        strict=options.strict,
         **({"migration_table": settings.migration_table.value} if settings.migration_table else {}),
     )
 

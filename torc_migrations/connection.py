@@ -67,6 +67,20 @@ def give_back(connection: sqlite3.Connection, before: Settings) -> None:
     connection.text_factory = before.text_factory
 
 
+def read_schemas(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return the files of a connection by the names of their schemas, whatever its owner makes of a text."""
+    cursor, text_factory = sqlite3.Cursor(connection), connection.text_factory
+    try:
+        # Twice, because Ctrl-C may come while the first is at it.
+        try:
+            connection.text_factory = bytes
+            return {name.decode(): os.fsdecode(path) for _, name, path in cursor.execute("PRAGMA database_list")}
+        finally:
+            connection.text_factory = text_factory
+    finally:
+        connection.text_factory = text_factory
+
+
 def read_pragmas(connection: sqlite3.Connection) -> Mapping[str, object]:
     """Return the settings that a script could change with PRAGMA."""
     cursor = sqlite3.Cursor(connection)

@@ -20,6 +20,7 @@ from torc_migrations.connection import (
     is_busy,
     moved,
     read_pragmas,
+    read_schemas,
     read_settings,
     restore_pragmas,
     take,
@@ -49,12 +50,6 @@ SELECT_TABLES = """
     FROM sqlite_master
     WHERE type = 'table'
     ORDER BY name
-"""
-# As a blob, because its owner may have any text_factory.
-SELECT_FILE = """
-    SELECT CAST(file AS BLOB)
-    FROM pragma_database_list
-    WHERE name = 'main'
 """
 SELECT_YOYO_LOCK = """
     SELECT pid, CAST(ctime AS TEXT)
@@ -86,6 +81,7 @@ class Database:
         self._file = file
         self._lent = lent
         self._pragmas: Mapping[str, object] = {}
+        self._schemas: frozenset[str] = frozenset()
         self._is_open_to_scripts = False
 
     def execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> sqlite3.Cursor:
@@ -103,6 +99,7 @@ class Database:
             self.connection.close()
             return
         self.roll_back()
+        self._detach()
         give_back(self.connection, self._lent)
         self.close_to_scripts(PRAGMAS)
         self.connection.text_factory = self._lent.text_factory
@@ -118,8 +115,9 @@ class Database:
             self.patiently(self._prepare)
 
     def _prepare(self) -> None:
-        self._pragmas = read_pragmas(self.connection)  # some of which read the file, too
         write_pragma(self.connection, "foreign_keys", 0)
+        self._pragmas = read_pragmas(self.connection)  # some of which read the file, too
+        self._schemas = self._attached()
 
     def version(self) -> int:
         """Return a number that changes whenever another connection has written."""
@@ -167,12 +165,21 @@ class Database:
 
     @contextmanager
     def foreign_keys(self, on: bool) -> Iterator[None]:
-        """Have foreign keys enforced for a while, or not; SQLite changes that outside a transaction only."""
+        """Have foreign keys enforced for one step, or not; SQLite changes that outside a transaction only."""
         write_pragma(self.connection, "foreign_keys", int(on))
         try:
             yield
         finally:
+            self._detach()
             write_pragma(self.connection, "foreign_keys", 0)
+
+    def _detach(self) -> None:
+        """Let go of the files that a script has attached, which inside its transaction it cannot do itself."""
+        for schema in self._attached() - self._schemas if self._schemas else ():
+            self.execute(f"DETACH {quote_identifier(schema)}")
+
+    def _attached(self) -> frozenset[str]:
+        return frozenset(read_schemas(self.connection)) | {"temp"}
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -197,9 +204,23 @@ class Database:
     def begin_again(self) -> None:
         """Undo what the transaction has done so far, and begin it anew."""
         self.roll_back()
+        self._detach()
+        self._begin()
+
+    def go_on_writing(self) -> None:
+        """Hold the write lock again, after a script with transactions of its own may have let go of it."""
+        if self.connection.in_transaction:
+            try:
+                self._write_something()
+                return
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise
+            self.patiently(self._commit)
         self._begin()
 
     def roll_back(self) -> None:
+        """End the transaction without a trace, where one is open."""
         if not self.connection.in_transaction:
             return
         try:
@@ -234,7 +255,10 @@ class Database:
         while holder := self._holder_unless_begun():
             patience.nap(holder)
         self._check_file()
-        # BEGIN IMMEDIATE is content with a file that cannot be written, and opens no journal: better now than later.
+        self._write_something()
+
+    def _write_something(self) -> None:
+        """Change nothing; but BEGIN IMMEDIATE is content with a file that cannot be written: better now than later."""
         self.execute(f"PRAGMA user_version = {self.execute('PRAGMA user_version').fetchone()[0]}")
 
     def _holder_unless_begun(self) -> Callable[[], str] | None:
@@ -324,10 +348,9 @@ def _opened(database: DatabaseLike, lock_timeout: float) -> Database:
 
 def _borrowed(connection: sqlite3.Connection, lock_timeout: float) -> Database:
     try:
-        row = sqlite3.Cursor(connection).execute(SELECT_FILE).fetchone()
+        address = Address(read_schemas(connection)["main"] or None)
     except sqlite3.Error as error:
         raise CannotOpen("the connection", f"the connection cannot be used: {error}") from error
-    address = Address(os.fsdecode(row[0] or b"") or None)
     if connection.in_transaction:
         raise CannotOpen(
             address.name,

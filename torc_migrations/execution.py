@@ -12,7 +12,15 @@ from torc_migrations.connection import PRAGMAS
 from torc_migrations.errors import BadScript, ExecutionFailed, MigrationError
 from torc_migrations.log import logger
 from torc_migrations.plan import duration_text
-from torc_migrations.script import Statement, fault_offset, first_token, frame, place, statements
+from torc_migrations.script import (
+    Statement,
+    fault_offset,
+    first_token,
+    frame,
+    place,
+    statements,
+    transaction_words,
+)
 
 if TYPE_CHECKING:
     from torc_migrations.database import Database
@@ -20,11 +28,39 @@ if TYPE_CHECKING:
     from torc_migrations.plan import Step
 
 _DEBUG = 10
+_NOT_WHOLE = "in a script would end the transaction that keeps it whole"
+_TAKE_IT_OUT = "take it out: every script runs in a transaction of its own already"
 _DENIED_FUNCTION = "not authorized to use function"
-_TRANSACTION_WORDS = frozenset({b"BEGIN", b"COMMIT", b"END", b"ROLLBACK"})
 
 
-def run(database: Database, step: Step) -> Touched:
+def commits_by_itself(step: Step) -> bool:
+    """Tell whether a script ends the transaction that it is run in."""
+    return step.script is not None and any(found.commits for found in transaction_words(step.script.sql))
+
+
+def run_in_pieces(database: Database, step: Step) -> None:
+    """Run a script that commits and begins by itself, as sqlx does; what was committed before an error stays.
+
+    Raises:
+        BadScript: the script has a ROLLBACK; nothing of it was run.
+        ExecutionFailed, LockTimeout: as for `run`.
+    """
+    assert step.script is not None
+    for found in transaction_words(step.script.sql):
+        if found.word == "ROLLBACK":
+            raise _refused(step.script, found.statement, f"ROLLBACK {_NOT_WHOLE}", _TAKE_IT_OUT)
+    run(database, step, Touched(may_commit=True))
+
+
+def unwanted_commit(step: Step) -> BadScript:
+    """Return the error for a script that ends the transaction that would keep it whole."""
+    script = step.script
+    assert script is not None
+    found = next(found for found in transaction_words(script.sql) if found.commits)
+    return _refused(script, found.statement, f"{found.word} {_NOT_WHOLE}", _TAKE_IT_OUT)
+
+
+def run(database: Database, step: Step, touched: Touched | None = None) -> Touched:
     """Run the script of a step in the caller's transaction, and return what it may have broken.
 
     What the script sets with PRAGMA for the connection, and not for the database, is put back after it.
@@ -34,7 +70,7 @@ def run(database: Database, step: Step) -> Touched:
         BadScript: the script begins or ends a transaction itself.
         LockTimeout: others kept a statement from going on.
     """
-    touched = Touched()
+    touched = touched or Touched()
     try:
         database.open_to(touched)
         _run_statements(database, step, touched)
@@ -53,10 +89,9 @@ def run_outside(database: Database, step: Step) -> None:
     """
     script = step.script
     assert script is not None
-    for statement in statements(script.sql):
-        if word := _transaction_word(script.sql, statement):
-            hint = "take it out; or take the directive out, and all of the script is one transaction"
-            raise _refused(script, statement, f"{word} in a script would keep its records out of it", hint)
+    for found in transaction_words(script.sql):
+        hint = "take it out; or take the directive out, and all of the script is one transaction"
+        raise _refused(script, found.statement, f"{found.word} in a script would keep its records out of it", hint)
     try:
         database.open_to(None)  # VACUUM, for one, begins and commits by itself
         _run_statements(database, step, Touched())
@@ -66,15 +101,6 @@ def run_outside(database: Database, step: Step) -> None:
     finally:
         database.roll_back()
         database.close_to_scripts(PRAGMAS)
-
-
-def _transaction_word(sql: bytes, statement: Statement) -> str | None:
-    """Return the word with which a statement begins or ends a transaction; ROLLBACK TO a savepoint does not."""
-    begin = first_token(sql, statement.offset)
-    words = sql[begin : begin + 40].replace(b";", b" ").upper().split()
-    if words and words[0] in _TRANSACTION_WORDS and b"TO" not in words[1:3]:
-        return words[0].decode()
-    return None
 
 
 def _run_statements(database: Database, step: Step, touched: Touched) -> None:
@@ -120,9 +146,7 @@ def _script_error(step: Step, statement: Statement, touched: Touched, error: Exc
     script = step.script
     assert script is not None
     if touched.refused:
-        hint = "take it out: every script runs in a transaction of its own already"
-        reason = f"{touched.refused} in a script would end the transaction that keeps it whole"
-        return _refused(script, statement, reason, hint)
+        return _refused(script, statement, f"{touched.refused} {_NOT_WHOLE}", _TAKE_IT_OUT)
     reason = str(error) or repr(error)
     where = place(script.sql, fault_offset(script.sql, statement, reason))
     return ExecutionFailed(
@@ -133,7 +157,7 @@ def _script_error(step: Step, statement: Statement, touched: Touched, error: Exc
         column=where.column,
         statement=statement.text,
         frame=frame(script.path, where),
-        kept=not script.directives.transactional,
+        kept=touched.may_commit or not script.directives.transactional,
     )
 
 

@@ -12,9 +12,9 @@ from torc_migrations.errors import LockTimeout
 from torc_migrations.log import logger
 from torc_migrations.url import masked
 
-# Between two tries lies a twentieth of the time waited so far: whoever is let in late is late by that much, and an
+# Between two tries lies a hundredth of the time waited so far: whoever is let in late is late by that much, and an
 # application that writes all the time, and rests for moments only, is met at rest before long.
-_SHARE, _SHORTEST_NAP, _LONGEST_NAP = 0.05, 0.001, 1.0
+_SHARE, _SHORTEST_NAP, _LONGEST_NAP = 0.01, 0.001, 1.0
 _SAY_AFTER, _SAY_EVERY = 1.0, 10.0
 
 # Where SQLite locks bytes of its file: https://sqlite.org/src/file/src/os.h, and of its -shm file in WAL mode.
@@ -66,7 +66,7 @@ class Patience:
 
 
 def _say(database: str, holder: str, waited: float) -> None:
-    logger().info("waiting for %s: %s holds it (%.0f s so far)", database, holder, waited)
+    logger().warning("waiting for %s: %s holds it (%.0f s so far)", database, holder, waited)
 
 
 def sqlite_holder(path: str | None) -> str:

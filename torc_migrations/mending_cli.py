@@ -71,6 +71,8 @@ def run(options: Namespace, terminal: Terminal, migrator: Migrator) -> int:
 def _doctor(options: Namespace, terminal: Terminal, migrator: Migrator) -> int:
     if options.trust and options.dry_run:
         plan = migrator.plan_trust(options.trust)
+        if options.json:
+            terminal.write_json(plan.as_dict())
         for step in plan.steps:
             terminal.say("note", f"{step.migration.id} would be {step.action.done} in the ledgers")
         return 0

@@ -47,6 +47,8 @@ class Migrator:
         on_newer: what to do where a version is installed that is newer than every file, as happens when an older
             release starts again during a rolling deployment: `"accept"` it with a warning in the log, or `"refuse"`.
         migration_table: the name of yoyo's ledger.
+        strict: refuse scripts that commit by themselves; else they are run as sqlx runs them, with a warning in the
+            log, because nothing can keep them whole.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Migrator:
         ignore_missing: bool = False,
         on_newer: OnNewer = "accept",
         migration_table: str = YOYO_TABLE,
+        strict: bool = False,
     ) -> None:
         self.database = database
         self.source = source
@@ -65,6 +68,7 @@ class Migrator:
         self.ignore_missing = ignore_missing
         self.on_newer = on_newer
         self.migration_table = migration_table
+        self.strict = strict
 
     def status(self) -> Status:
         """Tell what is installed. Writes nothing: no table, no file, no lock, no setting.
@@ -211,7 +215,7 @@ class Migrator:
     def _session(self) -> Iterator[Session]:
         source = discover(self.source)
         with open_database(self.database, lock_timeout=self.lock_timeout) as database:
-            yield Session(database, source, Ledgers(database, self.migration_table))
+            yield Session(database, source, Ledgers(database, self.migration_table), strict=self.strict)
 
     def _run(self, judge: Judge, observer: Observer | None) -> Report:
         with self._session() as session:

@@ -57,6 +57,9 @@ _NAMED_WORD = re.compile(r'near "(.+)": syntax error\Z|unrecognized token: "(.+)
 # What a terminal would obey instead of showing it.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
+_TRANSACTION_WORDS = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK"})
+_TRANSACTION_CONTROL = re.compile(rb"\b(?:BEGIN|COMMIT|END|ROLLBACK)\b", re.IGNORECASE)
+
 _DIRECTIVE = re.compile(rb"\s*--\s*(transactional|depends|foreign-keys)\s*:[ \t]*(.*?)\s*\Z")
 
 
@@ -65,6 +68,18 @@ class Statement(NamedTuple):
 
     offset: int
     text: str
+
+
+class TransactionWord(NamedTuple):
+    """A statement that begins or ends a transaction, and the word that it begins with."""
+
+    statement: Statement
+    word: str
+
+    @property
+    def commits(self) -> bool:
+        """Whether it is COMMIT, or END, which is the same."""
+        return self.word in ("COMMIT", "END")
 
 
 class Place(NamedTuple):
@@ -118,6 +133,31 @@ def _statement_end(sql: bytes, start: int) -> int:
         moves = _NEXT_STATE[state]
         state = moves.get(kind or "other") or moves.get("other", "normal")
     return len(sql)
+
+
+def transaction_words(sql: bytes) -> Iterator[TransactionWord]:
+    """Find the statements of a script that begin or end a transaction; ROLLBACK TO a savepoint does not.
+
+    In time linear in its length, and at once where no such word stands anywhere in it.
+    """
+    if not _TRANSACTION_CONTROL.search(sql):
+        return
+    for statement in statements(sql):
+        words = _first_words(sql, statement.offset)
+        if words and words[0] in _TRANSACTION_WORDS and "TO" not in words[1:]:
+            yield TransactionWord(statement, words[0])
+
+
+def _first_words(sql: bytes, offset: int) -> list[str]:
+    """Return the first three words of a statement, in capitals; BEGIN and its like are never longer before a TO."""
+    words: list[str] = []
+    for token in _TOKEN.finditer(sql, offset):
+        if token.lastgroup == "blank":
+            continue
+        if token.lastgroup != "word" or len(words) == 3:
+            break
+        words.append(token.group().decode().upper())
+    return words
 
 
 def first_token(sql: bytes, offset: int) -> int:

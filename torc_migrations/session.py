@@ -7,7 +7,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, TypeAlias
 
 from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolations, MigrationError, OtherSchema
-from torc_migrations.execution import run, run_outside
+from torc_migrations.execution import commits_by_itself, run, run_in_pieces, run_outside, unwanted_commit
 from torc_migrations.foreign_keys import new_violations, violations
 from torc_migrations.log import logger
 from torc_migrations.plan import Action, Outcome, Plan, Report, Step, duration_text
@@ -31,10 +31,11 @@ class _Overtaken(Exception):
 class Session:
     """One operation on one open database."""
 
-    def __init__(self, database: Database, source: Source, ledgers: Ledgers) -> None:
+    def __init__(self, database: Database, source: Source, ledgers: Ledgers, *, strict: bool = False) -> None:
         self._database = database
         self.source = source
         self._ledgers = ledgers
+        self._strict = strict
         self._seen = -1
         self._steps: tuple[Step, ...] = ()
 
@@ -158,6 +159,9 @@ class Session:
 
     def _run_script(self, step: Step, judge: Judge) -> None:
         """Run a script, and refuse rows that point nowhere, unless they did so before."""
+        if commits_by_itself(step):
+            self._run_in_pieces(step, judge)
+            return
         touched = run(self._database, step)
         broken = violations(self._database, touched)
         if broken:
@@ -168,6 +172,15 @@ class Session:
                 raise ForeignKeyViolations(step, tuple((each.table, each.rowid, each.parent) for each in new))
             run(self._database, step)
         self._check_ledgers(step, touched)
+
+    def _run_in_pieces(self, step: Step, judge: Judge) -> None:
+        """Run a script that commits by itself; its records are written in the transaction that it leaves, or after."""
+        if self._strict:
+            raise unwanted_commit(step)
+        logger().warning("%s commits by itself: killed or failed half-way, it is not undone", step.migration.id)
+        run_in_pieces(self._database, step)
+        self._database.go_on_writing()
+        self._expect(step, judge)
 
     def _check_ledgers(self, step: Step, touched: Touched) -> None:
         """Refuse a script that takes away what its own record is written to."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LOGGER = getLogger("torc_migrations.watch")
 OTHERS = "(all other queries)"
 
+_MILLISECOND = 1_000_000
+
 _Connection = TypeVar("_Connection", bound=sqlite3.Connection)
 
 
@@ -61,6 +63,9 @@ class Watch:
     Each SQL text is explained once, after its first success, on the connection that ran it: a cursor of its own, no
     transaction, no row factory, nothing counted in `total_changes`, nothing told to a trace callback.
     Queries are told apart by their text, so text with values pasted into it counts as many queries.
+
+    What a cursor that is still open spent in its last millisecond is counted when it is done with, by its last row, its
+    next statement, or its end.
 
     Logged to `torc_migrations.watch`, with the time and without parameters: every query at level DEBUG, slow ones
     at WARNING, and at WARNING too, once for each text, those that scan.
@@ -184,12 +189,13 @@ class _Tally:
 class Call:
     """One run of a statement, from its execution to its last row."""
 
-    __slots__ = ("_lock", "_spent_ns", "_tally", "is_over")
+    __slots__ = ("_lock", "_part_ns", "_part_rows", "_spent_ns", "_tally", "is_over")
 
     def __init__(self, tally: _Tally, lock: RLock) -> None:
         self._tally = tally
         self._lock = lock
         self._spent_ns = -1
+        self._part_ns = self._part_rows = 0
         self.is_over = False
 
     def add(self, elapsed_ns: int, rows: int, *, failed: bool = False) -> None:
@@ -207,6 +213,18 @@ class Call:
             if spent_ns >= tally.slow_ns and (first or before < tally.slow_ns):
                 tally.slow_calls += 1
 
+    def add_part(self, elapsed_ns: int, rows: int) -> None:
+        """Count the time of a few rows, which is passed on when it amounts to a millisecond, or at the end."""
+        self._part_ns += elapsed_ns
+        self._part_rows += rows
+        if self._part_ns >= _MILLISECOND:
+            self._add_parts()
+
+    def _add_parts(self) -> None:
+        elapsed_ns, rows = self._part_ns, self._part_rows
+        self._part_ns = self._part_rows = 0
+        self.add(elapsed_ns, rows)
+
     def explain(self, connection: sqlite3.Connection, parameters: Parameters | None) -> None:
         if not self._tally.is_explained:
             self._tally.explain(connection, parameters)
@@ -216,6 +234,8 @@ class Call:
         if self.is_over:
             return
         self.is_over = True
+        if self._part_ns:
+            self._add_parts()
         if self._spent_ns >= self._tally.slow_ns:
             LOGGER.warning("slow, %s: %s", duration_text(self._spent_ns), _one_line(self._tally.sql))
         elif LOGGER.isEnabledFor(DEBUG):

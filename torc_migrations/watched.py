@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from torc_migrations.watch import Call, Watch
 
-# How many rows a loop reads ahead at most: so many that looking at the clock costs nothing next to them. A clock for
-# each row made narrow rows take two to three times as long.
-_AHEAD = 256
+# How many rows a loop reads ahead at most: a clock for each row would make narrow rows take two to three times as long,
+# and of many more rows the processor's cache does not hold all.
+_AHEAD = 64
 
 
 def mixed(kind: type[Any], plain: type[Any], watched: type[Any], names: dict[str, object]) -> type[Any]:
@@ -29,7 +29,8 @@ def mixed(kind: type[Any], plain: type[Any], watched: type[Any], names: dict[str
 class WatchedCursor(sqlite3.Cursor):
     """A cursor that looks at the clock around everything that SQLite does for it.
 
-    Loops and `fetchone` read up to 256 rows ahead; rows come once and in order, whichever way they are fetched.
+    Loops and `fetchone` read up to 64 rows ahead; rows come once and in order, whichever way they are fetched. Where
+    SQLite fails in the midst of them, the rows that were read ahead are lost with the error.
     """
 
     # What it keeps must not lead back to it: a cursor that waits for the garbage collector keeps its locks.
@@ -88,9 +89,10 @@ class WatchedCursor(sqlite3.Cursor):
         self._ahead = self._fetched(super().fetchmany, self._size)
         self._rest = iter(self._ahead)
         self._size = min(8 * self._size, _AHEAD)
-        if not self._ahead:
-            self._end_call()
-        return bool(self._ahead)
+        if self._ahead:
+            return True
+        self._end_call()
+        return False
 
     def __next__(self) -> Any:
         for row in self._rest:
@@ -107,9 +109,14 @@ class WatchedCursor(sqlite3.Cursor):
     def _fetched(self, fetch: Callable[..., list[Any]], *arguments: int) -> list[Any]:
         """Fetch rows under the clock."""
         started = perf_counter_ns()
-        rows = fetch(*arguments)
+        try:
+            rows = fetch(*arguments)
+        except BaseException:
+            if self._call:
+                self._call.add(perf_counter_ns() - started, 0, failed=True)
+            raise
         if self._call:
-            self._call.add(perf_counter_ns() - started, len(rows))
+            self._call.add_part(perf_counter_ns() - started, len(rows))
         return rows
 
     def fetchmany(self, size: int | None = None) -> list[Any]:

@@ -24,6 +24,7 @@ from torc_migrations.script import (
     frame,
     place,
     statements,
+    transaction_words,
 )
 
 # Say EXAMPLES=100000 for a long run.
@@ -469,3 +470,27 @@ def test_directive_with_a_wrong_value_is_refused(sql, sentence):
         directives(sql)
 
     assert str(failure.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    {
+        "none": (b"CREATE TABLE a (x);", []),
+        "all": (
+            b"begin; SELECT 1; Commit; BEGIN IMMEDIATE; end transaction; ROLLBACK;",
+            "BEGIN COMMIT BEGIN END ROLLBACK",
+        ),
+        "comments between": (
+            b"COMMIT/**/;ROLLBACK--x\n;BEGIN/* */IMMEDIATE;/* now */ END",
+            "COMMIT ROLLBACK BEGIN END",
+        ),
+        "savepoints": (b"SAVEPOINT s; ROLLBACK TO s; ROLLBACK TRANSACTION /* why */ TO SAVEPOINT s; RELEASE s;", []),
+        "a trigger": (TRIGGER + b" SELECT CASE WHEN 1 THEN 2 END; END; COMMIT;", "COMMIT"),
+        "names and texts": (b'CREATE TABLE "commit" ("end" DEFAULT \'ROLLBACK;\'); -- BEGIN;\n', []),
+    }.values(),
+)
+def test_transaction_control_is_found(sql, words):
+    """BEGIN, COMMIT, END and ROLLBACK are found at the head of a statement, and nowhere else."""
+    found = [each.word for each in transaction_words(sql)]
+
+    assert found == (words.split() if words else [])

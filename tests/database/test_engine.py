@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import sqlite3
@@ -297,11 +298,11 @@ def test_savepoints_of_a_script_are_its_own_affair(sqlite: SQLiteUnderTest, fold
 
 @pytest.mark.parametrize("word", ["COMMIT", "BEGIN", "ROLLBACK", "END", "begin immediate", "/* now */ commit"])
 def test_transaction_control_in_a_script_is_refused(sqlite: SQLiteUnderTest, folder, word):
-    """A script cannot end the transaction that keeps it whole: file and line are told, nothing is kept."""
+    """A strict Migrator lets no script end the transaction that keeps it whole: the place is told, nothing is kept."""
     source = folder({**ladder(1), "2_a": f"CREATE TABLE a (x);\n  {word};\nCREATE TABLE b (x);"})
 
     with pytest.raises(errors.BadScript) as failure:
-        upgrade(sqlite.path, source)
+        Migrator(sqlite.path, source, strict=True).upgrade()
 
     assert failure.value.line == 2
     assert failure.value.path.endswith("2_a.sql")
@@ -590,6 +591,34 @@ def test_settings_that_a_script_changes_do_not_leak_into_the_next_one(sqlite: SQ
 
     assert sqlite.execute("SELECT x FROM a") == [(-1,)]
     assert sqlite.ledgers().agreed == (1, 2)
+
+
+def test_file_that_a_script_attaches_is_let_go_of(sqlite: SQLiteUnderTest, folder, tmp_path):
+    """A script cannot DETACH inside its transaction; done for it, the next may attach the same, or run twice."""
+    other = SQLiteUnderTest(tmp_path / "other.db")
+    other.execute("CREATE TABLE y (x)")
+    sqlite.execute(
+        "CREATE TABLE p (id INTEGER PRIMARY KEY)", "CREATE TABLE c (p REFERENCES p)", "INSERT INTO c VALUES (9)"
+    )
+    script = f'ATTACH \'{other.path}\' AS "an other";\nINSERT INTO "an other".y VALUES (1);\n'
+    source = folder(
+        {
+            "1_a": f"{script}CREATE TEMP TABLE kept (x);",
+            "2_b": f"{script}UPDATE c SET p = p;",
+            "3_c": f"-- no-transaction\n{script}",
+            "4_d": f"{script}boom;",
+        }
+    )
+    with closing(sqlite.connect()) as connection:
+        connection.execute(f"ATTACH '{tmp_path / 'mine.db'}' AS mine")
+        for versions in ((1, 2, 3), (4,)):
+            with contextlib.suppress(errors.ExecutionFailed):
+                Migrator(connection, source).apply(*versions)
+        schemas = {row[1] for row in connection.execute("PRAGMA database_list")}
+
+    assert schemas == {"main", "temp", "mine"}
+    assert sqlite.ledgers().agreed == (1, 2, 3)
+    assert other.execute("SELECT count(*) FROM y") == [(3,)]
 
 
 def test_python_sqlite_module_is_left_as_it_was(sqlite: SQLiteUnderTest, folder):

@@ -217,6 +217,20 @@ def test_status_waits_for_an_exclusive_lock_up_to_its_timeout(sqlite: SQLiteUnde
     assert sys.platform != "linux" or f"process {holder.pid} (" in failure.value.holder
 
 
+def test_lent_connection_waits_for_an_exclusive_lock_too(sqlite: SQLiteUnderTest, folder):
+    """A connection that has read nothing yet is waited with, and afterwards is as it was."""
+    source = folder(ladder(1))
+    sqlite.execute("CREATE TABLE x (x)")
+    with closing(sqlite3.connect(sqlite.path)) as connection:
+        for operation in (status, upgrade):
+            with holding(sqlite, "BEGIN EXCLUSIVE"), pytest.raises(errors.LockTimeout):
+                operation(connection, source, lock_timeout=0.2)
+            assert connection.isolation_level == ""
+            assert connection.execute("PRAGMA busy_timeout").fetchone() == (5000,)
+
+        assert upgrade(connection, source).applied == (1,)
+
+
 @linux
 def test_waiting_is_said_in_the_log(sqlite: SQLiteUnderTest, folder, caplog):
     """After a second of waiting the log says for whom."""

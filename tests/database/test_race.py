@@ -10,7 +10,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -18,7 +17,7 @@ from collections.abc import Iterable
 from contextlib import closing
 
 import pytest
-from contract import PATIENCE, SQLiteUnderTest, environment, expect_line, ladder, python, sized, start_python
+from contract import PATIENCE, SQLiteUnderTest, expect_line, ladder, python, sized, start_python, start_yoyo
 
 from torc_migrations import Migrator, errors, rollback, upgrade
 
@@ -70,16 +69,27 @@ print(count, failed)
 """
 
 
-def start(path: object, source: str, operations: Iterable[str]) -> list[subprocess.Popen[str]]:
-    """Start a process for each operation, and have all of them begin at one moment."""
+def ready(path: object, source: str, operations: Iterable[str]) -> list[subprocess.Popen[str]]:
+    """Start a process for each operation, and wait until all of them have loaded what they need."""
     processes = [start_python(RUNNER, path, source, operation) for operation in operations]
     for process in processes:
         expect_line(process, "ready")
+    return processes
+
+
+def go(processes: Iterable[subprocess.Popen[str]]) -> None:
+    """Have all of them begin at one moment."""
     moment = time.monotonic() + 0.05
     for process in processes:
         assert process.stdin is not None
         process.stdin.write(f"{moment}\n")
         process.stdin.flush()
+
+
+def start(path: object, source: str, operations: Iterable[str]) -> list[subprocess.Popen[str]]:
+    """Do both."""
+    processes = ready(path, source, operations)
+    go(processes)
     return processes
 
 
@@ -145,20 +155,15 @@ def test_one_stock_yoyo_among_them_fails_nobody(sqlite: SQLiteUnderTest, folder,
     for number in range(ROUNDS):
         if installed:
             upgrade(sqlite.path, source, target=installed)
-        processes = start(sqlite.path, source, ["upgrade"] * (RUNNERS - 1))
-        time.sleep(0.02 * (number % 5))
-        yoyo = subprocess.run(
-            [sys.executable, "-m", "yoyo", "apply", "-b", "-d", f"sqlite:///{sqlite.path}", source],
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        processes = ready(sqlite.path, source, ["upgrade"] * (RUNNERS - 1))
+        yoyo = start_yoyo("apply", "-b", "-d", f"sqlite:///{sqlite.path}", source)
+        time.sleep(0.1 + 0.02 * (number % 20))  # it takes its time to load
+        go(processes)
         results(processes)
+        _, said = yoyo.communicate(timeout=PATIENCE)
         upgrade(sqlite.path, source)
 
-        assert yoyo.returncode == 0, yoyo.stderr
+        assert yoyo.returncode == 0, said
         assert sqlite.ledgers().agreed == (1, 2, 3, 4, 5, 6)
         assert all(sqlite.execute(f"SELECT x FROM t{version}") == [(version,)] for version in range(1, 7))
         sqlite.path.unlink()
