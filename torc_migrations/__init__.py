@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torc_migrations import errors
 from torc_migrations.database import DatabaseLike
 from torc_migrations.migration import SourceLike
@@ -9,7 +11,10 @@ from torc_migrations.migrator import Migrator, OnNewer
 from torc_migrations.plan import Report
 from torc_migrations.status import Status
 
-__all__ = ["Migrator", "apply", "errors", "rollback", "status", "upgrade"]
+if TYPE_CHECKING:
+    from torc_migrations.verification import Finding
+
+__all__ = ["Migrator", "apply", "errors", "rollback", "status", "upgrade", "verify"]
 
 
 def upgrade(
@@ -73,3 +78,22 @@ def status(database: DatabaseLike, source: SourceLike = None, *, lock_timeout: f
         SourceError, UrlError: the source or the database cannot be read.
     """
     return Migrator(database, source, lock_timeout=lock_timeout).status()
+
+
+def verify(
+    database: DatabaseLike | None = None,
+    source: SourceLike = None,
+    *,
+    fresh: bool = False,
+    lock_timeout: float = 300.0,
+) -> tuple[Finding, ...]:
+    """Compare the plans of the queries in the source's `verify` folder with what is expected; runs no query.
+
+    With `fresh` the questions go to an empty twin in memory, upgraded from the source, and `database` may be None.
+
+    Raises:
+        SourceError, UrlError: the expectations or the database cannot be read.
+    """
+    from torc_migrations.verification import verify as find
+
+    return find(database, source, fresh=fresh, lock_timeout=lock_timeout)

@@ -10,9 +10,7 @@ from functools import cache
 _DML = (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE)
 
 _NAME = r"""(?: "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\] | [\w$]+ )"""
-_ALTERS = r"(?: \s | --[^\n]*\n | /\*.*?\*/ )* ALTER \b"
-_ADDS_COLUMN = rf"{_ALTERS} \s+ TABLE \s+ {_NAME} (?: \s*\.\s* {_NAME} )? \s+ ADD \b"
-_FLAGS = re.IGNORECASE | re.VERBOSE | re.DOTALL
+_ADDS_COLUMN = rf"(?: \s | --[^\n]*\n | /\*.*?\*/ )* ALTER \s+ TABLE \s+ {_NAME} (?: \s*\.\s* {_NAME} )? \s+ ADD \b"
 
 
 class Touched:
@@ -72,5 +70,6 @@ class Touched:
 
     def note_alter(self, text: str) -> None:
         """Judge an ALTER TABLE: a new column without REFERENCES can break no key, everything else might."""
-        if self._alters and re.match(_ALTERS, text, _FLAGS):
-            self.all_tables |= not re.match(_ADDS_COLUMN, text, _FLAGS) or "REFERENCES" in text.upper()
+        words = text.upper() if self._alters else ""
+        if "ALTER" in words:
+            self.all_tables |= not re.match(_ADDS_COLUMN, words, re.VERBOSE | re.DOTALL) or "REFERENCES" in words

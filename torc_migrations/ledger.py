@@ -25,6 +25,12 @@ _NO_ROW = "none"
 _UNKNOWN_TIME = -1
 _LONGEST_REASON = 150  # yoyo's column holds 255 letters
 
+SELECT_TABLES = f"""
+    SELECT +name
+    FROM sqlite_master
+    WHERE type = 'table'
+    AND name IN ('{SQLX_TABLE}', :yoyo_table, '_yoyo_log', '_yoyo_version')
+"""
 CREATE_SQLX_TABLE = f"""
 CREATE TABLE IF NOT EXISTS {SQLX_TABLE} (
     version BIGINT PRIMARY KEY,
@@ -94,7 +100,8 @@ class Ledgers:
 
     def lost(self) -> frozenset[str]:
         """Return the tables that we write to, and that are not there."""
-        return self.tables - {"yoyo_lock"} - set(self._database.tables())
+        there = self._database.execute(SELECT_TABLES, {"yoyo_table": self._yoyo_table})
+        return self.tables - {"yoyo_lock"} - {str(name) for (name,) in there}
 
     def record(self, step: Step, elapsed_ns: int | None = None) -> None:
         """Write that a migration is installed: sqlx's row, yoyo's row, and a line in yoyo's log.

@@ -133,6 +133,7 @@ class Migration(NamedTuple):
     """One versioned change.
 
     `id` is what yoyo's ledger calls it, the file's stem; `checksum` is sqlx's, the SHA-384 of the up script's bytes.
+    `down_description` is empty where the down file is named like the up file.
     """
 
     id: str
@@ -142,6 +143,7 @@ class Migration(NamedTuple):
     down: Script | None
     depends: tuple[str, ...]
     checksum: bytes
+    down_description: str = ""
 
     @property
     def hash(self) -> str:
@@ -352,6 +354,7 @@ def _migrations(halves: _Halves) -> Iterator[Migration]:
             Script(down.file.path, down.file.file) if down else None,
             up.directives.depends if b"depends" in up.sql else (),
             checksum(up.sql),
+            down.description if down and down.description != named.description else "",
         )
 
 

@@ -138,9 +138,12 @@ def skipped_text(plan: Plan) -> str:
 
 
 def _line(word: str, step: Step, elapsed_ns: int) -> str:
-    label = "migrate" if step.action is Action.APPLY else "revert"
     migration = step.migration
-    return f"{word} {migration.version}/{label} {migration.description} ({duration_text(elapsed_ns)})\n"
+    if step.action is Action.APPLY:
+        what = f"migrate {migration.description}"
+    else:
+        what = f"revert {migration.down_description or migration.description}"
+    return f"{word} {migration.version}/{what} ({duration_text(elapsed_ns)})\n"
 
 
 def duration_text(nanoseconds: int) -> str:

@@ -225,3 +225,27 @@ def test_killed_process_of_a_race_leaves_the_rest_to_the_others(sqlite: SQLiteUn
         assert sqlite.ledgers().agreed == tuple(range(1, 31))
         assert sorted(sqlite.ledgers().log) == sorted(("apply", f"{n}_make_t{n}") for n in range(1, 31))
         sqlite.path.unlink()
+
+
+@pytest.mark.parametrize("room", [40_000, 150_000, 400_000])
+def test_full_disk_loses_nothing(sqlite: SQLiteUnderTest, folder, journal, room):
+    """Where a file cannot grow any more, in a script or at its COMMIT, the run fails; with room again it ends well."""
+    big = "CREATE TABLE big (x);\nWITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 1000)\n"
+    source = folder({**ladder(2), "3_big": f"{big}INSERT INTO big SELECT randomblob(1000) FROM n;"})
+    sqlite.execute(f"PRAGMA journal_mode = {journal}", "CREATE TABLE x (x)", "DROP TABLE x")
+    code = (
+        "import resource, sys\n"
+        "from torc_migrations import errors, upgrade\n"
+        "import torc_migrations.backend\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))\n"
+        "try:\n"
+        "    upgrade(*sys.argv[1:3])\n"
+        "except errors.MigrationError as error:\n"
+        "    print(error.exit_code)\n"
+    )
+
+    assert python(code, sqlite.path, source, room) == "6\n"
+    assert sqlite.execute("PRAGMA integrity_check") == [("ok",)]
+    assert sqlite.tables().keys() == {f"t{number}" for number in sqlite.ledgers().agreed}
+    upgrade(sqlite.path, source, lock_timeout=0)
+    assert sqlite.ledgers().agreed == (1, 2, 3)

@@ -419,6 +419,8 @@ def test_check_is_limited_to_tables_that_were_touched(family: SQLiteUnderTest, f
         "ALTER TABLE child RENAME TO kid;",
         'ALTER TABLE child RENAME COLUMN up TO "x ADD y";',
         "ALTER TABLE leaf DROP COLUMN up;",
+        "SELECT 1; \N{ZERO WIDTH NO-BREAK SPACE}ALTER TABLE child RENAME TO kid;",
+        "ALTER TABLE child ADD COLUMN a; ALTER TABLE child ADD COLUMN b; ALTER TABLE child RENAME COLUMN a TO c;",
     ],
 )
 def test_other_changes_of_a_table_are_checked(family: SQLiteUnderTest, folder, script):
@@ -441,6 +443,21 @@ def test_renamed_parent_keeps_its_children(family: SQLiteUnderTest, folder):
     rollback(family.path, source)
 
     assert rows(family, ("child", "leaf")) == before
+
+
+def test_collation_that_only_the_application_has_stops_no_script(sqlite: SQLiteUnderTest, folder):
+    """A key that we cannot compare, and could not before, is left alone; another key of the script's is not."""
+    with closing(sqlite.connect()) as connection:
+        connection.create_collation("mine", lambda one, two: (one > two) - (one < two))
+        connection.execute("CREATE TABLE p (id TEXT COLLATE mine PRIMARY KEY)")
+        connection.execute("CREATE TABLE c (id INTEGER PRIMARY KEY, p TEXT REFERENCES p, note TEXT)")
+        connection.execute("INSERT INTO p VALUES ('a')")
+        connection.execute("INSERT INTO c VALUES (1, 'a', '')")
+    sqlite.execute("CREATE TABLE q (id INTEGER PRIMARY KEY)", "CREATE TABLE d (q REFERENCES q)")
+
+    assert upgrade(sqlite.path, folder({"1_a": "UPDATE c SET note = 'x';"})).applied == (1,)
+    with pytest.raises(errors.ForeignKeyViolations, match=" d"):
+        upgrade(sqlite.path, folder({"2_b": "UPDATE c SET note = 'y';\nINSERT INTO d VALUES (1);"}))
 
 
 def test_tables_of_an_extension_that_is_not_loaded_do_not_matter(sqlite: SQLiteUnderTest, folder):

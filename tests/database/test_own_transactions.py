@@ -47,7 +47,7 @@ def test_a_script_that_commits_by_itself_is_run_and_recorded(sqlite, folder, cap
 
 @pytest.mark.parametrize("enforced", [0, 1])
 def test_settings_that_it_changes_are_put_back(sqlite, folder, enforced):
-    """What such a script sets for the connection is as it was, for the next script and for a lent connection's owner."""
+    """What such a script sets for the connection is as it was, for the next script and for the connection's owner."""
     source = folder(
         {"1_make": PARENT_AND_CHILD, "2_rebuild": REBUILD, "3_again": REBUILD.replace("_keys = ON", "_keys = OFF")}
     )
