@@ -34,8 +34,9 @@ _DENIED_FUNCTION = "not authorized to use function"
 
 
 def commits_by_itself(step: Step) -> bool:
-    """Tell whether a script ends the transaction that it is run in."""
-    return step.script is not None and any(found.commits for found in transaction_words(step.script.sql))
+    """Tell whether a script ends the transaction that it is run in; one that begins another in it first is wrong."""
+    first = next(transaction_words(step.script.sql), None) if step.script else None
+    return first is not None and first.commits
 
 
 def run_in_pieces(database: Database, step: Step) -> None:

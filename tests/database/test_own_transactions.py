@@ -133,3 +133,14 @@ def _write(connection: sqlite3.Connection) -> None:
     with connection:
         connection.execute("CREATE TABLE IF NOT EXISTS noise (x)")
         connection.execute("INSERT INTO noise VALUES (1)")
+
+
+def test_a_transaction_inside_ours_is_refused(sqlite, folder):
+    """A script that begins one before it has ended ours could not run; nothing of it is kept."""
+    source = folder({"1_a": "CREATE TABLE a (x);\nBEGIN;\nCREATE TABLE b (x);\nCOMMIT;"})
+
+    with pytest.raises(errors.BadScript, match="BEGIN") as failure:
+        upgrade(sqlite.path, source)
+
+    assert failure.value.line == 2
+    assert sqlite.tables() == {}
