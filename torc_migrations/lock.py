@@ -14,7 +14,7 @@ from torc_migrations.url import masked
 
 # Between two tries lies a hundredth of the time waited so far: whoever is let in late is late by that much, and an
 # application that writes all the time, and rests for moments only, is met at rest before long.
-_SHARE, _SHORTEST_NAP, _LONGEST_NAP = 0.01, 0.001, 1.0
+_SHARE, _SHORTEST_NAP, _LONGEST_NAP = 0.01, 0.001, 0.1
 _SAY_AFTER, _SAY_EVERY = 1.0, 10.0
 
 # Where SQLite locks bytes of its file: https://sqlite.org/src/file/src/os.h, and of its -shm file in WAL mode.
