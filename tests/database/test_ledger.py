@@ -1,24 +1,18 @@
-"""Two ledgers, one truth: what stock yoyo and sqlx have done is told, adopted, and never guessed at.
-
-`TORC_MIGRATIONS_TESTS=full pytest tests/database/test_ledger.py` tries 2000 random histories of the three tools.
-"""
+"""Two ledgers, one truth: what stock yoyo and sqlx have done is told, adopted, and never guessed at."""
 
 from __future__ import annotations
 
 import os
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
-from hashlib import sha256, sha384
+from hashlib import sha384
 from pathlib import Path
 
 import pytest
-from contract import BECOME_NOBODY, Ledgers, SQLiteUnderTest, ladder, python, sized, start_python, stock_yoyo
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from yoyo import get_backend, read_migrations
+from contract import BECOME_NOBODY, Ledgers, SQLiteUnderTest, ladder, python, start_python
+from other_tools import key, listed, log, sqlx_revert, sqlx_run, told, yoyo
 
 from torc_migrations import Migrator, errors, rollback, status, upgrade
 from torc_migrations.ledger import CREATE_SQLX_TABLE
@@ -29,63 +23,6 @@ IDEMPOTENT = {
     "2_b": "CREATE TABLE IF NOT EXISTS b (x);",
     "2_b.rollback": "DROP TABLE IF EXISTS b;",
 }
-
-
-def yoyo(database: SQLiteUnderTest, verb: str, source: str, *options: str) -> str:
-    """Run one of stock yoyo's commands, which has to succeed, and return what it printed."""
-    done = stock_yoyo(verb, "-b", "-d", f"sqlite:///{database.path}", *options, source)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def listed(database: SQLiteUnderTest, source: str, *options: str) -> str:
-    """Return stock yoyo's opinion: a letter for each migration, A for applied and U for not."""
-    lines = yoyo(database, "list", source, *options).splitlines()
-    return "".join(line.split()[0] for line in lines if line[:1] in "AU" and line[1:2] == " ")
-
-
-def told(database: SQLiteUnderTest, source: str, **options: str) -> str:
-    """Return our opinion in the same letters, and `?` for out of step."""
-    entries = Migrator(database.path, source, **options).status().entries
-    return "".join("?" if entry.out_of_step else "A" if entry.installed else "U" for entry in entries)
-
-
-def sqlx_run(database: SQLiteUnderTest, source: str, name: str, installed_on: str = "CURRENT_TIMESTAMP") -> None:
-    """Apply one migration as sqlx does: script and row in one transaction, the time in a second one."""
-    script = Path(source, f"{name}.sql").read_bytes()
-    version, _, description = name.partition("_")
-    with closing(database.connect()) as connection:
-        connection.execute(CREATE_SQLX_TABLE)
-        connection.executescript(f"BEGIN; {script.decode()}")
-        connection.execute(
-            f"INSERT INTO _sqlx_migrations VALUES (?, ?, {installed_on}, TRUE, ?, -1)",
-            (int(version), description.replace("_", " "), sha384(script).digest()),
-        )
-        connection.execute("COMMIT")
-        connection.execute("UPDATE _sqlx_migrations SET execution_time = 4711 WHERE version = ?", (int(version),))
-
-
-def sqlx_revert(database: SQLiteUnderTest, source: str, name: str) -> None:
-    """Revert one migration as sqlx does."""
-    script = Path(source, f"{name}.rollback.sql").read_text()
-    with closing(database.connect()) as connection:
-        connection.executescript(f"BEGIN; {script}")
-        connection.execute("DELETE FROM _sqlx_migrations WHERE version = ?", (int(name.partition("_")[0]),))
-        connection.execute("COMMIT")
-
-
-def key(name: str) -> str:
-    """Return yoyo's key of a migration."""
-    return sha256(name.encode()).hexdigest()
-
-
-def log(database: SQLiteUnderTest, operation: str, name: str, moment: str) -> None:
-    """Write a line of yoyo's log."""
-    count = database.execute("SELECT count(*) FROM _yoyo_log")[0][0]
-    database.execute(
-        "INSERT INTO _yoyo_log (id, migration_hash, migration_id, operation, created_at_utc)"
-        f" VALUES ('line {count}', '{key(name)}', '{name}', '{operation}', '{moment}')"
-    )
 
 
 def test_stock_yoyo_lists_what_we_applied(sqlite: SQLiteUnderTest, folder):
@@ -392,81 +329,6 @@ def test_row_that_vanishes_between_two_steps_is_seen(sqlite: SQLiteUnderTest, fo
 
     assert Migrator(sqlite.path, source).upgrade(observer=meddle).applied == (1, 3)
     assert sqlite.ledgers().agreed == (1, 2, 3)
-
-
-class Truth:
-    """One database that three tools work on in turn; whether its table exists is what is true."""
-
-    def __init__(self, folder: Path) -> None:
-        self.database = SQLiteUnderTest(folder / "truth.db")
-        (folder / "source").mkdir()
-        (folder / "source" / "1_a.sql").write_text("CREATE TABLE a (x);")
-        (folder / "source" / "1_a.rollback.sql").write_text("DROP TABLE a;")
-        self.source = str(folder / "source")
-
-    @property
-    def installed(self) -> bool:
-        """Whether the migration's table exists."""
-        return "a" in self.database.tables()
-
-    def act(self, action: str) -> None:
-        """Have one of the tools do something; what it refuses, or fails at, it leaves undone."""
-        try:
-            getattr(self, action)()
-        except (sqlite3.OperationalError, sqlite3.IntegrityError, errors.MigrationError):
-            self.database.execute("DELETE FROM yoyo_lock") if action.startswith("yoyo") else None
-
-    def ours_up(self) -> None:
-        """Upgrade."""
-        upgrade(self.database.path, self.source)
-
-    def ours_down(self) -> None:
-        """Roll back."""
-        rollback(self.database.path, self.source)
-
-    def yoyo_up(self) -> None:
-        """Run stock `yoyo apply`."""
-        self._yoyo("to_apply", "apply_migrations")
-
-    def yoyo_down(self) -> None:
-        """Run stock `yoyo rollback`."""
-        self._yoyo("to_rollback", "rollback_migrations")
-
-    def _yoyo(self, choose: str, perform: str) -> None:
-        backend = get_backend(f"sqlite:///{self.database.path}")
-        with backend, backend.lock():
-            getattr(backend, perform)(getattr(backend, choose)(read_migrations(self.source)))
-
-    def sqlx_up(self) -> None:
-        """Run `sqlx migrate run`."""
-        if not self.database.ledgers().sqlx:
-            sqlx_run(self.database, self.source, "1_a")
-
-    def sqlx_down(self) -> None:
-        """Run `sqlx migrate revert`."""
-        if self.database.ledgers().sqlx:
-            sqlx_revert(self.database, self.source, "1_a")
-
-
-ACTIONS = ("ours_up", "ours_down", "yoyo_up", "yoyo_down", "sqlx_up", "sqlx_down")
-
-
-@settings(max_examples=sized(30, 2000), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=7))
-def test_whatever_three_tools_do_in_turn_we_are_never_wrong(actions):
-    """After any sequence of the three, within one second, `status` tells the truth or that it cannot tell.
-
-    And after ours, where it does not refuse, both ledgers tell it too.
-    """
-    with tempfile.TemporaryDirectory() as name:
-        truth = Truth(Path(name))
-        for action in actions:
-            truth.act(action)
-            opinion = told(truth.database, truth.source)
-
-            assert opinion in ("?", "A" if truth.installed else "U"), actions
-            if action.startswith("ours") and opinion != "?":
-                assert truth.database.ledgers().agreed == ((1,) if truth.installed else ())
 
 
 @pytest.fixture
