@@ -9,10 +9,11 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from statistics import median
 from time import perf_counter_ns
 
@@ -30,6 +31,13 @@ INSERT_EVENT = """
     INSERT INTO event (workflow_id, timestamp, data)
     VALUES (1, '2025-11-05T03:01:41+00:00', '{"category": "job", "type": "completed", "job_id": 17}')
 """
+UPDATE_STATUS = """
+    UPDATE job
+    SET status = (status + 1) % 9
+    WHERE id = ?
+"""
+SCATTERED = 10_000
+EVERYWHERE = "set the status of 10,000 jobs all over the table, in one transaction"
 COUNT_STATISTICS = """
     SELECT COUNT(*)
     FROM sqlite_stat1
@@ -50,9 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = {
             "facts": _facts(options, database),
             "batches": _batches(database, options.rounds),
-            "caches": _caches(database, options.repeats),
+            "caches": _caches(database, options),
             "archive": _archive(database, options),
-            "cascade": _cascade(small),
+            "cascade": {"workflows": options.workflows, **_cascade(small)},
             "optimize": _optimize(database),
         }
     options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -124,22 +132,51 @@ def _insert(connection: sqlite3.Connection, rows: int) -> int:
     return perf_counter_ns() - started
 
 
-def _caches(database: Path, repeats: int) -> list[dict[str, object]]:
-    """Run every query with page caches of several sizes, by turns."""
+def _caches(database: Path, options: argparse.Namespace) -> list[dict[str, object]]:
+    """Run every query, and a write all over the table, with page caches of several sizes, by turns."""
     print("caches", file=sys.stderr)
-    opened = {name: sqlite3.connect(database) for name in CACHES}
-    try:
+    with ExitStack() as stack:
+        opened = {name: _cached(_copy(database, f"cache_{size}.db"), size, stack) for name, size in CACHES.items()}
+        times = _reading(opened, next(iter(opened.values())), options.repeats)
+        times[EVERYWHERE] = _updating(opened, options.rounds)
+    return [{"name": name, "ms": by} for name, by in times.items()]
+
+
+def _cached(path: Path, size: int, stack: ExitStack) -> sqlite3.Connection:
+    connection = stack.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA cache_size = {size}")
+    return connection
+
+
+def _reading(
+    opened: Mapping[str, sqlite3.Connection], typical: sqlite3.Connection, repeats: int
+) -> dict[str, dict[str, float]]:
+    """Return the milliseconds of each query on each of several databases; its values are drawn from a typical one."""
+    questions = index_queries.questions(typical, repeats=repeats, seed=SEED)
+    return {
+        question.name: {
+            name: _milliseconds(timing.nanoseconds)
+            for name, timing in index_queries.take_times(opened, question).items()
+        }
+        for question in questions
+    }
+
+
+def _updating(opened: Mapping[str, sqlite3.Connection], rounds: int) -> dict[str, float]:
+    rng = Random(SEED)
+    (jobs,) = next(iter(opened.values())).execute("SELECT MAX(id) FROM job").fetchone()
+    times: dict[str, list[int]] = {name: [] for name in opened}
+    for _ in range(rounds):
+        rows = [(rng.randint(1, jobs),) for _ in range(SCATTERED)]
         for name, connection in opened.items():
-            connection.execute(f"PRAGMA cache_size = {CACHES[name]}")
-        questions = index_queries.questions(opened[next(iter(CACHES))], repeats=repeats, seed=SEED)
-        times = {question.name: index_queries.take_times(opened, question) for question in questions}
-    finally:
-        for connection in opened.values():
-            connection.close()
-    return [
-        {"name": question, "ms": {name: _milliseconds(timing.nanoseconds) for name, timing in by.items()}}
-        for question, by in times.items()
-    ]
+            started = perf_counter_ns()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(UPDATE_STATUS, rows)
+            connection.execute("COMMIT")
+            times[name].append(perf_counter_ns() - started)
+    return {name: _milliseconds(nanoseconds) for name, nanoseconds in times.items()}
 
 
 def _archive(database: Path, options: argparse.Namespace) -> dict[str, object]:
@@ -148,21 +185,21 @@ def _archive(database: Path, options: argparse.Namespace) -> dict[str, object]:
     path, archive = _copy(database, "live.db"), database.with_name("archive.db")
     upgrade(archive)
     last = options.workflows * 3 // 4
-    before = _reading(path, options.repeats)
+    size_before = path.stat().st_size
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         started = perf_counter_ns()
         _move(connection, archive, last)
         moved = perf_counter_ns()
-        size_before = path.stat().st_size
         connection.execute("VACUUM")
         vacuumed = perf_counter_ns()
-    after = _reading(path, options.repeats)
+    with closing(sqlite3.connect(database)) as whole, closing(sqlite3.connect(path)) as rest:
+        times = _reading({"before_ms": whole, "after_ms": rest}, rest, options.repeats)
     return {
         "workflows_moved": last,
         "move_ms": (moved - started) / 1e6,
         "vacuum_ms": (vacuumed - moved) / 1e6,
         "bytes": {"before": size_before, "after": path.stat().st_size, "archive": archive.stat().st_size},
-        "queries": [{"name": name, "before_ms": before[name], "after_ms": after[name]} for name in before],
+        "queries": [{"name": name, **by} for name, by in times.items()],
     }
 
 
@@ -185,15 +222,6 @@ def _belongs(table: str) -> str:
     if table in OF_JOBS:
         return "job_id IN (SELECT id FROM main.job WHERE workflow_id <= :last)"
     return "id <= :last" if table in ("workflow", "workflow_status") else "workflow_id <= :last"
-
-
-def _reading(path: Path, repeats: int) -> dict[str, float]:
-    with closing(sqlite3.connect(path)) as connection:
-        questions = index_queries.questions(connection, repeats=repeats, seed=SEED)
-        return {
-            question.name: _milliseconds(index_queries.take_times({"": connection}, question)[""].nanoseconds)
-            for question in questions
-        }
 
 
 def _cascade(database: Path) -> dict[str, object]:

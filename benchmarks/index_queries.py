@@ -72,26 +72,27 @@ class _Ranges(NamedTuple):
 
     workflows: Sequence[int]
     jobs_each: int
-    jobs: int
-    files: int
-    user_data: int
+    jobs: range
+    files: range
+    user_data: range
 
 
 def _ranges(connection: sqlite3.Connection) -> _Ranges:
-    def largest(table: str) -> int:
-        return int(connection.execute(f"SELECT MAX(id) FROM {table}").fetchone()[0])
+    def ids(table: str) -> range:
+        first, last = connection.execute(f"SELECT MIN(id), MAX(id) FROM {table}").fetchone()
+        return range(int(first), int(last) + 1)
 
     ready = [int(row[0]) for row in connection.execute("SELECT DISTINCT workflow_id FROM ready_queue ORDER BY 1")]
-    jobs = largest("job")
-    return _Ranges(ready, jobs // largest("workflow"), jobs, largest("file"), largest("user_data"))
+    jobs = ids("job")
+    return _Ranges(ready, len(jobs) // len(ids("workflow")), jobs, ids("file"), ids("user_data"))
 
 
 def _draw(ranges: _Ranges, rng: Random) -> dict[str, object]:
     return {
         "workflow_id": rng.choice(ranges.workflows),
-        "job_id": rng.randint(1, ranges.jobs),
-        "file_id": rng.randint(1, ranges.files),
-        "user_data_id": rng.randint(1, ranges.user_data),
+        "job_id": rng.choice(ranges.jobs),
+        "file_id": rng.choice(ranges.files),
+        "user_data_id": rng.choice(ranges.user_data),
         "run_id": rng.randint(1, 3),
         "user": rng.choice(USERS),
         "status": READY,
