@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from torc_migrations.database import Database
     from torc_migrations.migration import Script
     from torc_migrations.plan import Step
+    from torc_migrations.script import TransactionWord
 
 _DEBUG = 10
 _NOT_WHOLE = "in a script would end the transaction that keeps it whole"
 _TAKE_IT_OUT = "take it out: every script runs in a transaction of its own already"
+_NOT_BY_A_SCRIPT = "in a script would leave it in doubt what of it is kept"
+_TAKE_EITHER_OUT = "take it out; or take the directive out, and all of the script is one transaction"
 _DENIED_FUNCTION = "not authorized to use function"
 
 
@@ -80,19 +83,20 @@ def run(database: Database, step: Step, touched: Touched | None = None) -> Touch
     return touched
 
 
-def run_outside(database: Database, step: Step) -> None:
+def run_outside(database: Database, step: Step, *, strict: bool) -> None:
     """Run the script of a step outside of any transaction; what stands before a statement that fails is kept.
 
+    It may begin and commit transactions of its own, unless `strict`.
+
     Raises:
-        BadScript: the script begins or ends a transaction itself; nothing of it was run. Or a savepoint of its own is
-            still open at its end.
+        BadScript: the script has a ROLLBACK, or a BEGIN or COMMIT without the other; nothing of it was run. Or a
+            savepoint of its own is still open at its end.
         ExecutionFailed, LockTimeout: as for `run`.
     """
     script = step.script
     assert script is not None
-    for found in transaction_words(script.sql):
-        hint = "take it out; or take the directive out, and all of the script is one transaction"
-        raise _refused(script, found.statement, f"{found.word} in a script would keep its records out of it", hint)
+    if found := _unpaired(script, strict=strict):
+        raise _refused(script, found.statement, f"{found.word} {_NOT_BY_A_SCRIPT}", _TAKE_EITHER_OUT)
     try:
         database.open_to(None)  # VACUUM, for one, begins and commits by itself
         _run_statements(database, step, Touched())
@@ -102,6 +106,16 @@ def run_outside(database: Database, step: Step) -> None:
     finally:
         database.roll_back()
         database.close_to_scripts(PRAGMAS)
+
+
+def _unpaired(script: Script, *, strict: bool) -> TransactionWord | None:
+    """Return the first statement that ends no transaction of the script's own, or begins one that has no end."""
+    begun = None
+    for found in transaction_words(script.sql):
+        if strict or found.word == "ROLLBACK" or found.commits is (begun is None):
+            return found
+        begun = None if found.commits else found
+    return begun
 
 
 def _run_statements(database: Database, step: Step, touched: Touched) -> None:

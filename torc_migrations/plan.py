@@ -310,6 +310,11 @@ def _check_dependencies(status: Status, chosen: Iterable[Migration]) -> None:
                 raise DependencyPending(migration.version, dependency)
 
 
+def plan_settling(status: Status) -> Plan:
+    """Plan to write and erase what one ledger lacks or still has, where it is known which of the two is right."""
+    return Plan(Direction.UP, tuple(_adoptions(status, {e.migration.version for e in status.entries if e.out_of_step})))
+
+
 def _steps_up(status: Status, wanted: set[int]) -> Iterator[Step]:
     yield from _adoptions(status)
     for migration in status.pending:

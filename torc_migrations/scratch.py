@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torc_migrations.database import Database, open_database
 from torc_migrations.errors import NotThere, VersionNotPresent
-from torc_migrations.execution import run, run_outside
+from torc_migrations.execution import commits_by_itself, run, run_in_pieces, run_outside
 from torc_migrations.ledger import Ledgers
 from torc_migrations.migration import Migration, Source
 from torc_migrations.plan import Action, Step
@@ -88,8 +88,12 @@ def check_objects(source: Source, version: int, live: frozenset[str]) -> None:
 
 def _run_up(database: Database, migration: Migration) -> None:
     step = Step(migration, Action.APPLY)
-    if migration.up.directives.transactional:
-        with database.transaction():
+    if not migration.up.directives.transactional:
+        run_outside(database, step, strict=False)
+        return
+    with database.transaction():
+        if commits_by_itself(step):
+            run_in_pieces(database, step)
+            database.go_on_writing()
+        else:
             run(database, step)
-    else:
-        run_outside(database, step)

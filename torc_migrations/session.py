@@ -10,12 +10,11 @@ from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolati
 from torc_migrations.execution import commits_by_itself, run, run_in_pieces, run_outside, unwanted_commit
 from torc_migrations.foreign_keys import new_violations, violations
 from torc_migrations.log import logger
-from torc_migrations.plan import Action, Outcome, Plan, Report, Step, duration_text
+from torc_migrations.plan import Action, Outcome, Plan, Report, Step, duration_text, plan_settling
 from torc_migrations.script import Directives
 from torc_migrations.status import State, Status, compare
 
 if TYPE_CHECKING:
-    from torc_migrations.authorizer import Touched
     from torc_migrations.database import Database
     from torc_migrations.ledger import Ledgers
     from torc_migrations.migration import Source
@@ -116,29 +115,30 @@ class Session:
         perform = self._perform_whole if directives.transactional else self._perform_outside
         try:
             with self._database.foreign_keys(directives.foreign_keys):
-                elapsed_ns = perform(step, judge)
+                outcomes = perform(step, judge)
         except _Overtaken:
             return ()
-        self._steps = self._steps[1:]
-        return (Outcome(step, elapsed_ns),)
+        settled = {outcome.step.migration.version for outcome in outcomes[1:]}
+        self._steps = tuple(each for each in self._steps[1:] if each.migration.version not in settled)
+        return outcomes
 
-    def _perform_whole(self, step: Step, judge: Judge) -> int:
+    def _perform_whole(self, step: Step, judge: Judge) -> tuple[Outcome, ...]:
         """Run one script and keep both ledgers in step with it, all or nothing."""
         with self._database.transaction():
             self._expect(step, judge)
             started = perf_counter_ns()
-            self._run_script(step, judge)
+            wrote_ledgers = self._run_script(step, judge)
             elapsed_ns = perf_counter_ns() - started
             self._write(step, elapsed_ns)
-        return elapsed_ns
+            return (Outcome(step, elapsed_ns), *(self._settle() if wrote_ledgers else ()))
 
-    def _perform_outside(self, step: Step, judge: Judge) -> int:
+    def _perform_outside(self, step: Step, judge: Judge) -> tuple[Outcome, ...]:
         """Run one script that asks for no transaction; its records are written right after it."""
         with self._database.transaction():
             self._expect(step, judge)
         started = perf_counter_ns()
         try:
-            run_outside(self._database, step)
+            run_outside(self._database, step, strict=self._strict)
         except ExecutionFailed:
             with self._database.transaction():
                 self._expect(step, judge)  # somebody else may have done it while we tried
@@ -147,7 +147,14 @@ class Session:
         with self._database.transaction():
             self._expect(step, judge)
             self._write(step, elapsed_ns)
-        return elapsed_ns
+            return (Outcome(step, elapsed_ns), *self._settle())
+
+    def _settle(self) -> tuple[Outcome, ...]:
+        """Bring both ledgers in step again, after a script that may have written into one of them."""
+        steps = plan_settling(self._read()).steps
+        for step in steps:
+            self._write(step, 0)
+        return tuple(Outcome(step, 0) for step in steps)
 
     def _expect(self, step: Step, judge: Judge) -> None:
         """Make sure, inside the transaction, that a step is still what there is to do next."""
@@ -157,11 +164,14 @@ class Session:
             raise _Overtaken
         self._ledgers.create()
 
-    def _run_script(self, step: Step, judge: Judge) -> None:
-        """Run a script, and refuse rows that point nowhere, unless they did so before."""
+    def _run_script(self, step: Step, judge: Judge) -> bool:
+        """Run a script, and tell whether it may have written into a ledger.
+
+        Rows that point nowhere are refused, unless they did so before.
+        """
         if commits_by_itself(step):
             self._run_in_pieces(step, judge)
-            return
+            return True
         touched = run(self._database, step)
         broken = violations(self._database, touched)
         if broken:
@@ -171,7 +181,10 @@ class Session:
             if new:
                 raise ForeignKeyViolations(step, tuple((each.table, each.rowid, each.parent) for each in new))
             run(self._database, step)
-        self._check_ledgers(step, touched)
+        wrote_ledgers = touched.all_tables or bool(touched.tables & self._ledgers.tables)
+        if wrote_ledgers:
+            self._check_ledgers(step)
+        return wrote_ledgers
 
     def _run_in_pieces(self, step: Step, judge: Judge) -> None:
         """Run a script that commits by itself; its records are written in the transaction that it leaves, or after."""
@@ -182,12 +195,12 @@ class Session:
         self._database.go_on_writing()
         self._expect(step, judge)
 
-    def _check_ledgers(self, step: Step, touched: Touched) -> None:
+    def _check_ledgers(self, step: Step) -> None:
         """Refuse a script that takes away what its own record is written to."""
-        if step.script and (touched.all_tables or touched.tables & self._ledgers.tables):
-            for table in sorted(self._ledgers.lost()):
-                path = step.script.path
-                raise BadScript(path, f"{path} drops {table!r}, where its own record has to be written")
+        lost = sorted(self._ledgers.lost())
+        if step.script and lost:
+            path = step.script.path
+            raise BadScript(path, f"{path} drops {lost[0]!r}, where its own record has to be written")
 
     def _write(self, step: Step, elapsed_ns: int) -> None:
         if step.action in (Action.APPLY, Action.RECORD):

@@ -6,7 +6,7 @@ import json
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from preloaded import KILLED, Preloaded, Said
 from sqlx_program import Sqlx
@@ -16,11 +16,15 @@ from twin_databases import opened
 CLAIMS = {"mark", "unmark", "skip"}
 INSTALLS = {"apply", "mark", "run", "skip"}
 
-# What design and documentation call undecidable from the tables alone.
-TWO_TOOLS_IN_ONE_SECOND = "two tools wrote within one second"
+# Why the tables alone may not tell what is installed. Where nothing in them shows that there is a second possibility,
+# the verdict may even be the wrong one; else it has to say that it is out of step.
+IN_ONE_SECOND = "two tools wrote within one second"
 A_CLAIM = "a tool claimed without running a script, and another wrote too"
-REPEATABLE = "scripts that may run twice, and both tools wrote"
-A_KILLED_YOYO = "a stock yoyo was killed half-way"
+AN_UNSEEN_REVERT = "after a claim sqlx reverted what it had run, and that leaves no trace"
+REPEATABLE = "two tools wrote, and the scripts may run twice"
+KILLED_BEFORE_LEDGER = "yoyo was killed before it wrote its ledger"
+KILLED_BEFORE_LOG = "yoyo was killed before it wrote anything"
+UNSEEN = {AN_UNSEEN_REVERT, REPEATABLE, KILLED_BEFORE_LOG}
 
 # Every place where a moment is written; the comment of a log line of ours holds one of sqlx's row.
 MOMENTS = (
@@ -83,16 +87,20 @@ class Migration(NamedTuple):
         head = "-- no-transaction\n-- transactional: false\n" if self.outside else ""
         up = f"{head}CREATE TABLE {'IF NOT EXISTS ' if self.repeatable else ''}{self.table} (x INTEGER);\n"
         down = f"{head}DROP TABLE {'IF EXISTS ' if self.repeatable else ''}{self.table};\n"
-        return {
-            f"yoyo/{self.id}.sql": up,
-            f"yoyo/{self.id}.rollback.sql": down,
-            f"sqlx/{self.id}.up.sql": up,
-            f"sqlx/{self.id}.down.sql": down,
-        }
+        return _named(self.id, up, down)
+
+
+def _named(stem: str, up: str, down: str) -> dict[str, str]:
+    return {
+        f"yoyo/{stem}.sql": up,
+        f"yoyo/{stem}.rollback.sql": down,
+        f"sqlx/{stem}.up.sql": up,
+        f"sqlx/{stem}.down.sql": down,
+    }
 
 
 class Deed(NamedTuple):
-    """What yoyo or sqlx did to a migration: the operation of yoyo's log, `run`, `revert`, `skip`, or `killed`."""
+    """What yoyo did to a migration, as its log calls it, or `killed before ...`; or sqlx: `run`, `revert`, `skip`."""
 
     tool: Literal["yoyo", "sqlx"]
     name: str
@@ -119,6 +127,7 @@ class World:
         self.migrations = {migration.version: migration for migration in migrations}
         self.known = dict.fromkeys(self.migrations, Known())
         self._programs = programs
+        self.sqlx_program = programs.sqlx
         self._lines_seen = 0
         for layout in ("yoyo", "sqlx"):
             (root / layout).mkdir()
@@ -127,19 +136,23 @@ class World:
                 (root / name).write_text(text)
         programs.sqlx.create(self.database)
 
-    def yoyo(self, verb: str, *arguments: str, dies_in: str | None = None) -> Said:
+    def write(self, stem: str, up: str, down: str) -> None:
+        """Write a migration's files again, in both layouts."""
+        for name, text in _named(stem, up, down).items():
+            (self.root / name).write_text(text)
+
+    def yoyo(
+        self, verb: str, *arguments: str, source: str = "yoyo", scheme: str = "sqlite", dies_in: str | None = None
+    ) -> Said:
         """Let stock yoyo do something; before it, clear the lock of one that was killed, as yoyo asks people to."""
-        if self._query("SELECT 1 FROM yoyo_lock"):
-            self._yoyo("break-lock")
-        said = self._yoyo(verb, "yoyo", *arguments, dies_in=dies_in)
+        if self.rows("yoyo_lock"):
+            self._yoyo("break-lock", "-d", f"sqlite:///{self.database}")
+        said = self._yoyo(verb, "-d", f"{scheme}:///{self.database}", *arguments, source, dies_in=dies_in)
         self._read_log()
         return said
 
     def _yoyo(self, verb: str, *arguments: str, dies_in: str | None = None) -> Said:
-        address = f"sqlite:///{self.database}"
-        return self._programs.yoyo(
-            verb, "-b", "--no-config-file", "-d", address, *arguments, folder=self.root, dies_in=dies_in
-        )
+        return self._programs.yoyo(verb, "-b", "--no-config-file", *arguments, folder=self.root, dies_in=dies_in)
 
     def kill_yoyo(self, verb: Literal["apply", "rollback"], version: int, *, before: Literal["log", "ledger"]) -> None:
         """Have stock yoyo killed after its script ran: before it writes its log, or between that and its ledger."""
@@ -147,8 +160,7 @@ class World:
         method = "log_migration" if before == "log" else marking
         said = self.yoyo(verb, "-r", self.migrations[version].id, dies_in=method)
         if said.status == KILLED:
-            deed = Deed("yoyo", "killed")
-            self._note(version, deed, installed=verb == "apply")
+            self._note(version, Deed("yoyo", f"killed before its {before}"), installed=verb == "apply")
 
     def sqlx(self, *arguments: str) -> Said:
         """Let sqlx do something."""
@@ -174,6 +186,8 @@ class World:
         """Learn from yoyo's log what yoyo and we did."""
         for rowid, version, operation, comment in self._query(SELECT_LOG, (self._lines_seen,)):
             self._lines_seen = rowid
+            if version not in self.known:
+                continue
             installed = operation in INSTALLS
             if comment.startswith("torc_migrations"):
                 self.known[version] = Known(installed, operation not in CLAIMS)
@@ -195,10 +209,14 @@ class World:
 
     def status(self, layout: str = "yoyo") -> dict[int, str]:
         """Return our verdict on each migration: installed, pending or out of step."""
+        entries = self.facts(layout)["migrations"]
+        return {entry["version"]: "out of step" if entry["out_of_step"] else entry["state"] for entry in entries}
+
+    def facts(self, layout: str = "yoyo") -> dict[str, Any]:
+        """Return all that our status tells."""
         said = self.ours("status", "--json", layout=layout)
         assert said.status == 0, said.err
-        entries = json.loads(said.out)["migrations"]
-        return {entry["version"]: "out of step" if entry["out_of_step"] else entry["state"] for entry in entries}
+        return dict(json.loads(said.out))
 
     def listed_by_sqlx(self) -> dict[int, str]:
         """Return what `sqlx migrate info` lists."""
@@ -206,10 +224,10 @@ class World:
             int(version): state for version, state in re.findall(r"^(\d+)/(\S+) ", self.sqlx("info").out, re.MULTILINE)
         }
 
-    def listed_by_yoyo(self) -> dict[int, str]:
+    def listed_by_yoyo(self, *arguments: str) -> dict[int, str]:
         """Return what `yoyo list` lists, in our words."""
         words = {"A": "installed", "U": "pending"}
-        said = self.yoyo("list")
+        said = self.yoyo("list", *arguments)
         assert said.status == 0, said.err
         return {int(version): words[flag] for flag, version in re.findall(r"^([AU]) +(\d+)_", said.out, re.MULTILINE)}
 
@@ -218,25 +236,31 @@ class World:
         there = {name for (name,) in self._query("SELECT name FROM sqlite_master")}
         return {version: migration.table in there for version, migration in self.migrations.items()}
 
-    def ledgers(self) -> list[tuple[object, ...]]:
+    def ledgers(self) -> list[tuple[Any, ...]]:
         """Return everything that the ledgers hold."""
-        tables = dict.fromkeys(name for name, _ in MOMENTS)
-        return [row for table in tables for row in self._query(f"SELECT * FROM {table}")]
+        return [row for table in dict.fromkeys(name for name, _ in MOMENTS) for row in self.rows(table)]
+
+    def rows(self, table: str) -> list[tuple[Any, ...]]:
+        """Return what a table holds; nothing where there is none."""
+        return self._query(f"SELECT * FROM {table}")
 
     def excuses(self, version: int) -> set[str]:
         """Return why the tables alone may not tell whether a migration is installed."""
         deeds = self.known[version].deeds
         names = {deed.name for deed in deeds}
         both = {deed.tool for deed in deeds} == {"yoyo", "sqlx"}
+        claimed = both and bool(names & CLAIMS)
         found = {
-            A_KILLED_YOYO: "killed" in names,
-            A_CLAIM: both and bool(names & CLAIMS),
+            IN_ONE_SECOND: both and bool(self._query(SELECT_SECONDS, {"version": version})),
+            A_CLAIM: claimed,
+            AN_UNSEEN_REVERT: claimed and deeds[-1].name == "revert",
             REPEATABLE: both and self.migrations[version].repeatable,
-            TWO_TOOLS_IN_ONE_SECOND: both and bool(self._query(SELECT_SECONDS, {"version": version})),
+            KILLED_BEFORE_LEDGER: "killed before its ledger" in names,
+            KILLED_BEFORE_LOG: "killed before its log" in names,
         }
         return {excuse for excuse, holds in found.items() if holds}
 
-    def _query(self, sql: str, parameters: object = ()) -> list[tuple[object, ...]]:
+    def _query(self, sql: str, parameters: object = ()) -> list[tuple[Any, ...]]:
         with opened(self.database) as connection:
             try:
                 return connection.execute(sql, parameters).fetchall()

@@ -87,16 +87,45 @@ def test_transaction_control_in_a_script_is_refused(sqlite: SQLiteUnderTest, fol
     assert sqlite.ledgers().agreed == (1,)
 
 
-@pytest.mark.parametrize("word", ["COMMIT", "BEGIN", "ROLLBACK", "end transaction"])
-def test_transaction_control_outside_a_transaction_is_refused_beforehand(sqlite: SQLiteUnderTest, folder, word):
-    """Where no transaction would undo what stands before it, a script with one of its own is not begun."""
-    source = folder({"1_a": f"-- transactional: false\nCREATE TABLE a (x);\n{word};\n"})
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("COMMIT;", 3),
+        ("BEGIN;", 3),
+        ("end transaction;", 3),
+        ("ROLLBACK;", 3),
+        ("BEGIN;\nROLLBACK;", 4),
+        ("BEGIN;\nBEGIN;\nCOMMIT;", 4),
+        ("BEGIN;\nCOMMIT;\nEND;", 5),
+        ("BEGIN;\nCOMMIT;\nBEGIN IMMEDIATE;", 5),
+    ],
+)
+def test_transaction_without_its_other_end_is_refused_beforehand(sqlite: SQLiteUnderTest, folder, words, line):
+    """Where no transaction would undo what stands before it, a script that cannot go well is not begun."""
+    source = folder({"1_a": f"-- transactional: false\nCREATE TABLE a (x);\n{words}\n"})
 
     with pytest.raises(errors.BadScript) as failure:
         upgrade(sqlite.path, source)
 
-    assert failure.value.line == 3
+    assert failure.value.line == line
     assert sqlite.tables() == {}
+
+
+def test_transactions_of_a_script_outside_are_its_own(sqlite: SQLiteUnderTest, folder):
+    """What it has committed before it fails is kept, what it has not is undone; and strictly it is not begun."""
+    first = "BEGIN;\nCREATE TABLE a (x);\nCOMMIT;\n"
+    source = folder({"1_a": f"-- transactional: false\n{first}BEGIN;\nCREATE TABLE b (x);\nDROP TABLE c;\nCOMMIT;\n"})
+
+    with pytest.raises(errors.BadScript) as refused:
+        Migrator(sqlite.path, source, strict=True).upgrade()
+    tables = sqlite.tables()
+    with pytest.raises(errors.ExecutionFailed) as failure:
+        upgrade(sqlite.path, source)
+
+    assert (refused.value.line, tables) == (2, {})
+    assert (failure.value.line, failure.value.kept) == (7, True)
+    assert sqlite.tables().keys() == {"a"}
+    assert sqlite.ledgers().agreed == ()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""Scripts that write into a ledger themselves, and what both ledgers say after them."""
+
+from __future__ import annotations
+
+import pytest
+from contract import SQLiteUnderTest
+
+from torc_migrations import rollback, status, upgrade
+from torc_migrations.plan import Action
+
+INSERT = """
+    INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+    SELECT 3, description, success, checksum, 0 FROM _sqlx_migrations;
+"""
+OUTSIDE = "-- transactional: false\n"
+IN_PIECES = "COMMIT; BEGIN;\n"
+
+
+@pytest.mark.parametrize("head", ["", OUTSIDE, IN_PIECES])
+def test_what_a_script_erases_is_erased_in_both(sqlite: SQLiteUnderTest, folder, head):
+    """A row of sqlx's that a script takes away counts as rolled back; the run goes on, the next upgrade applies it."""
+    source = folder(
+        {
+            "1_a": "CREATE TABLE a (x);",
+            "2_b": f"{head}DELETE FROM _sqlx_migrations; DROP TABLE a;",
+            "3_c": "CREATE TABLE c (x);",
+        }
+    )
+
+    first = upgrade(sqlite.path, source)
+    after_first = sqlite.ledgers().agreed
+    second = upgrade(sqlite.path, source)
+
+    assert [(outcome.step.migration.version, outcome.step.action) for outcome in first.outcomes] == [
+        (1, Action.APPLY),
+        (2, Action.APPLY),
+        (1, Action.ERASE),
+        (3, Action.APPLY),
+    ]
+    assert after_first == (2, 3)
+    assert second.applied == (1,)
+    assert sqlite.ledgers().agreed == (1, 2, 3)
+
+
+@pytest.mark.parametrize("head", ["", OUTSIDE])
+def test_what_a_script_records_is_recorded_in_both_and_not_run(sqlite: SQLiteUnderTest, folder, head):
+    """A row of sqlx's that a script writes for a later migration counts as applied."""
+    source = folder({"1_a": "CREATE TABLE a (x);", "2_b": head + INSERT, "3_c": "CREATE TABLE c (x);"})
+
+    report = upgrade(sqlite.path, source)
+
+    assert report.applied == (1, 2)
+    assert sqlite.ledgers().agreed == (1, 2, 3)
+    assert "c" not in sqlite.tables()
+
+
+def test_a_down_script_may_write_into_a_ledger_too(sqlite: SQLiteUnderTest, folder):
+    """What the script of a rollback takes away is erased with it."""
+    source = folder(
+        {
+            "1_a": "CREATE TABLE a (x);",
+            "2_b": "CREATE TABLE b (x);",
+            "2_b.rollback": "DELETE FROM _sqlx_migrations WHERE version = 1; DROP TABLE a; DROP TABLE b;",
+        }
+    )
+    upgrade(sqlite.path, source)
+
+    rollback(sqlite.path, source)
+
+    assert sqlite.ledgers().agreed == ()
+    assert all(entry.in_step for entry in status(sqlite.path, source).entries)
