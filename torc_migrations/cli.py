@@ -88,12 +88,14 @@ def _tell_settings(settings: Settings, terminal: Terminal) -> None:
         terminal.say("note", f"source {SHIPPED}, because no other is named")
     if settings.migration_table:
         terminal.say("note", f"yoyo's ledger {settings.migration_table.value}, from {settings.migration_table.origin}")
+    if settings.sqlx_table:
+        terminal.say("note", f"sqlx's ledger {settings.sqlx_table.value}, from {settings.sqlx_table.origin}")
 
 
 def _source(settings: Settings) -> SourceLike:
     folders = [source.value for source in settings.sources]
     if len(folders) > 1:
-        return combine(tuple(discover(folder) for folder in folders))
+        return combine(tuple(discover(folder, ignored_chars=settings.ignored_chars) for folder in folders))
     return folders[0] if folders else None
 
 
@@ -112,8 +114,14 @@ def _migrator(options: Namespace, terminal: Terminal) -> Migrator:
         ignore_missing=options.ignore_missing,
         on_newer="refuse",
         strict=options.strict,
-        **({"migration_table": settings.migration_table.value} if settings.migration_table else {}),
+        ignored_chars=settings.ignored_chars,
+        **_table_names(settings),
     )
+
+
+def _table_names(settings: Settings) -> dict[str, str]:
+    named = {"migration_table": settings.migration_table, "sqlx_table": settings.sqlx_table}
+    return {name: setting.value for name, setting in named.items() if setting}
 
 
 class _Interruptible(Migrator):

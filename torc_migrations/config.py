@@ -25,8 +25,8 @@ _FAULTS = {
     "DuplicateOptionError": "it names an option for the second time",
     "DuplicateSectionError": "it names a section for the second time",
 }
-# What sqlx.toml may say of migrations that we cannot do, and the values by which it says nothing.
-_UNSUPPORTED_IN_SQLX_TOML = {"table-name": "_sqlx_migrations", "ignored-chars": [], "create-schemas": []}
+# A schema before the name of sqlx's ledger; a SQLite file is one, and has no other.
+_MAIN = "main."
 
 
 class Setting(NamedTuple):
@@ -39,13 +39,16 @@ class Setting(NamedTuple):
 class Settings(NamedTuple):
     """What the command works on.
 
-    `sources` are folders that share the database; where there is none, the shipped schema is meant. `reversible` and
-    `sequential` are the kind that sqlx.toml wants a new migration to have, None where it does not say.
+    `sources` are folders that share the database; where there is none, the shipped schema is meant. `migration_table`
+    is yoyo's ledger, `sqlx_table` sqlx's. `ignored_chars` do not count in a checksum. `reversible` and `sequential`
+    are the kind that sqlx.toml wants a new migration to have, None where it does not say.
     """
 
     database: Setting | None
     sources: tuple[Setting, ...]
     migration_table: Setting | None = None
+    sqlx_table: Setting | None = None
+    ignored_chars: str = ""
     reversible: bool | None = None
     sequential: bool | None = None
 
@@ -53,6 +56,8 @@ class Settings(NamedTuple):
 class _SqlxToml(NamedTuple):
     source: Setting | None = None
     url_variable: str = URL_VARIABLE
+    table: Setting | None = None
+    ignored_chars: str = ""
     reversible: bool | None = None
     sequential: bool | None = None
 
@@ -72,6 +77,8 @@ def find_settings(database: str | None, source: str | None, *, dotenv: bool = Tr
         _flag(database, "--database") or _environment(variable) or _dotenv(variable, dotenv) or yoyo.get("database"),
         (Setting(source, "--source"),) if source is not None else _split(sources),
         yoyo.get("migration_table"),
+        sqlx.table,
+        sqlx.ignored_chars,
         sqlx.reversible,
         sqlx.sequential,
     )
@@ -196,14 +203,15 @@ def _read_sqlx_toml() -> _SqlxToml:
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(SQLX_TOML, f"cannot read {SQLX_TOML}: {_reason(error)}") from error
     migrate = _table(document, "migrate")
-    for name, nothing in _UNSUPPORTED_IN_SQLX_TOML.items():
-        if migrate.get(name, nothing) != nothing:
-            raise SourceError(SQLX_TOML, f"[migrate] {name} in {SQLX_TOML} is not supported yet")
+    if migrate.get("create-schemas"):
+        raise SourceError(SQLX_TOML, f"[migrate] create-schemas in {SQLX_TOML}: a SQLite file has no schemas to create")
     defaults = _table(migrate, "defaults")
     folder = migrate.get("migrations-dir")
     return _SqlxToml(
         Setting(str(folder), SQLX_TOML) if folder else None,
         str(_table(document, "common").get("database-url-var", URL_VARIABLE)),
+        _table_name(migrate),
+        _ignored_chars(migrate),
         {"reversible": True, "simple": False}.get(str(defaults.get("migration-type"))),
         {"sequential": True, "timestamp": False}.get(str(defaults.get("migration-versioning"))),
     )
@@ -214,6 +222,27 @@ def _table(document: Mapping[str, object], name: str) -> Mapping[str, object]:
     if not isinstance(table, dict):
         raise SourceError(SQLX_TOML, f"cannot read {SQLX_TOML}: {name} is not a table", hint=f"write [{name}]")
     return table
+
+
+def _table_name(migrate: Mapping[str, object]) -> Setting | None:
+    """Return the name of sqlx's ledger, which sqlx takes as it stands: bare, in quotes, or after `main.`."""
+    written = migrate.get("table-name")
+    if written is None:
+        return None
+    bare = str(written).removeprefix(_MAIN)
+    in_quotes = len(bare) > 2 and bare.startswith('"') and bare.endswith('"')
+    if not (bare.isidentifier() or in_quotes):
+        reason = f"[migrate] table-name in {SQLX_TOML} is {written!r}, which is no table of a SQLite file"
+        raise SourceError(SQLX_TOML, reason, hint='write "name", or "\\"a name in quotes\\""')
+    return Setting(str(written), SQLX_TOML)
+
+
+def _ignored_chars(migrate: Mapping[str, object]) -> str:
+    characters = migrate.get("ignored-chars", [])
+    if not isinstance(characters, list) or not all(isinstance(each, str) and len(each) == 1 for each in characters):
+        reason = f"[migrate] ignored-chars in {SQLX_TOML} is no list of single characters"
+        raise SourceError(SQLX_TOML, reason, hint='write [" ", "\\t", "\\r", "\\n"]')
+    return "".join(characters)
 
 
 def _migrations_folder() -> Setting | None:

@@ -11,6 +11,8 @@ from torc_migrations.database import Database, quote_identifier
 from torc_migrations.status import History, LogEntry, Recorded, SqlxRecord, YoyoRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torc_migrations.backend import LedgerBackend
     from torc_migrations.migration import Migration
     from torc_migrations.plan import Step
@@ -25,14 +27,14 @@ _NO_ROW = "none"
 _UNKNOWN_TIME = -1
 _LONGEST_REASON = 150  # yoyo's column holds 255 letters
 
-SELECT_TABLES = f"""
+SELECT_TABLES = """
     SELECT +name
     FROM sqlite_master
     WHERE type = 'table'
-    AND name IN ('{SQLX_TABLE}', :yoyo_table, '_yoyo_log', '_yoyo_version')
+    AND name IN (:sqlx_table, :yoyo_table, '_yoyo_log', '_yoyo_version')
 """
-CREATE_SQLX_TABLE = f"""
-CREATE TABLE IF NOT EXISTS {SQLX_TABLE} (
+CREATE_SQLX_TABLE = """
+CREATE TABLE IF NOT EXISTS {table} (
     version BIGINT PRIMARY KEY,
     description TEXT NOT NULL,
     installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
@@ -42,25 +44,25 @@ CREATE TABLE IF NOT EXISTS {SQLX_TABLE} (
 )
 """
 # A plus hides a column's declared type, for which the owner of a lent connection may have a converter.
-SELECT_SQLX_ROWS = f"""
+SELECT_SQLX_ROWS = """
     SELECT +version, +description, +checksum, +success, CAST(installed_on AS TEXT), +execution_time, rowid
-    FROM {SQLX_TABLE}
+    FROM {table}
 """
 SELECT_SQLX_ROW = f"""
     {SELECT_SQLX_ROWS}
     WHERE version = :version
 """
-INSERT_SQLX_ROW = f"""
-    INSERT INTO {SQLX_TABLE} (version, description, installed_on, success, checksum, execution_time)
+INSERT_SQLX_ROW = """
+    INSERT INTO {table} (version, description, installed_on, success, checksum, execution_time)
     VALUES (:version, :description, :installed_on, TRUE, :checksum, :execution_time)
 """
-UPDATE_SQLX_ROW = f"""
-    UPDATE {SQLX_TABLE}
+UPDATE_SQLX_ROW = """
+    UPDATE {table}
     SET checksum = :checksum, description = :description
     WHERE version = :version
 """
-DELETE_SQLX_ROW = f"""
-    DELETE FROM {SQLX_TABLE}
+DELETE_SQLX_ROW = """
+    DELETE FROM {table}
     WHERE version = :version
 """
 SELECT_YOYO_ROWS = """
@@ -79,12 +81,17 @@ SELECT_YOYO_LOG = """
 
 
 class Ledgers:
-    """Both ledgers of one database. Reading writes nothing; writing wants a transaction of the caller's."""
+    """Both ledgers of one database. Reading writes nothing; writing wants a transaction of the caller's.
 
-    def __init__(self, database: Database, yoyo_table: str = YOYO_TABLE) -> None:
+    `yoyo_table` is a name, `sqlx_table` is written as SQL has it, because sqlx puts it into its SQL as it stands.
+    """
+
+    def __init__(self, database: Database, yoyo_table: str = YOYO_TABLE, sqlx_table: str = SQLX_TABLE) -> None:
         self._database = database
         self._yoyo_table = yoyo_table
-        self.tables = frozenset({SQLX_TABLE, yoyo_table, "_yoyo_log", "_yoyo_version", "yoyo_lock"})
+        self._sqlx_table = sqlx_table
+        self._sqlx_name = _unquoted(sqlx_table)
+        self.tables = frozenset({self._sqlx_name, yoyo_table, "_yoyo_log", "_yoyo_version", "yoyo_lock"})
 
     def read(self) -> Recorded:
         """Return everything that the ledgers say; a table that does not exist says nothing."""
@@ -95,12 +102,12 @@ class Ledgers:
     def create(self) -> None:
         """Create the tables of both ledgers where they are missing, in the caller's transaction."""
         if self.lost():
-            self._database.execute(CREATE_SQLX_TABLE)
+            self._in_sqlx(CREATE_SQLX_TABLE)
             self._backend.create_tables()
 
     def lost(self) -> frozenset[str]:
         """Return the tables that we write to, and that are not there."""
-        there = self._database.execute(SELECT_TABLES, {"yoyo_table": self._yoyo_table})
+        there = self._database.execute(SELECT_TABLES, {"sqlx_table": self._sqlx_name, "yoyo_table": self._yoyo_table})
         return self.tables - {"yoyo_lock"} - {str(name) for (name,) in there}
 
     def record(self, step: Step, elapsed_ns: int | None = None) -> None:
@@ -116,7 +123,7 @@ class Ledgers:
 
     def erase(self, step: Step) -> None:
         """Write that a migration is not installed: no row anywhere, and a line in yoyo's log."""
-        self._database.execute(DELETE_SQLX_ROW, {"version": step.migration.version})
+        self._in_sqlx(DELETE_SQLX_ROW, {"version": step.migration.version})
         self._backend.unmark_one(step.migration, log=False)
         self._log(step, _NO_ROW)
 
@@ -124,7 +131,7 @@ class Ledgers:
         """Write the checksum of an edited file into sqlx's row, and why into yoyo's log."""
         migration = step.migration
         facts = {"version": migration.version, "checksum": migration.checksum, "description": migration.description}
-        self._database.execute(UPDATE_SQLX_ROW, facts)
+        self._in_sqlx(UPDATE_SQLX_ROW, facts)
         self.record(step)
 
     @cached_property
@@ -139,7 +146,7 @@ class Ledgers:
         self._backend.log_migration(step.migration, step.action.operation)
 
     def _sqlx_row(self, migration: Migration) -> SqlxRecord | None:
-        row = self._database.execute(SELECT_SQLX_ROW, {"version": migration.version}).fetchone()
+        row = self._in_sqlx(SELECT_SQLX_ROW, {"version": migration.version}).fetchone()
         return SqlxRecord(*row) if row else None
 
     def _insert_sqlx_row(self, migration: Migration, elapsed_ns: int | None) -> SqlxRecord:
@@ -152,8 +159,11 @@ class Ledgers:
             "checksum": migration.checksum,
             "execution_time": time,
         }
-        rowid = self._database.execute(INSERT_SQLX_ROW, facts).lastrowid or 0
+        rowid = self._in_sqlx(INSERT_SQLX_ROW, facts).lastrowid or 0
         return SqlxRecord(migration.version, migration.description, migration.checksum, True, installed_on, time, rowid)
+
+    def _in_sqlx(self, template: str, facts: Mapping[str, object] | None = None) -> sqlite3.Cursor:
+        return self._database.execute(template.format(table=self._sqlx_table), facts)
 
     def _rows(self, sql: str) -> list[tuple[object, ...]]:
         try:
@@ -164,7 +174,7 @@ class Ledgers:
             raise
 
     def _read_sqlx(self) -> dict[int, SqlxRecord]:
-        records = (SqlxRecord(*row) for row in self._rows(SELECT_SQLX_ROWS))  # type: ignore[arg-type]  # its columns
+        records = (SqlxRecord(*row) for row in self._rows(SELECT_SQLX_ROWS.format(table=self._sqlx_table)))  # type: ignore[arg-type]  # its columns
         return {record.version: record for record in records}
 
     def _read_yoyo(self) -> dict[str, YoyoRecord]:
@@ -197,6 +207,12 @@ class Ledgers:
             else:
                 log[str(key)] = History(entry, before.ours, (*before.since, entry.operation))
         return log
+
+
+def _unquoted(table: str) -> str:
+    """Return the name of a table that is written as SQL has it: `name`, `"name"` or `main.name`."""
+    bare = table.removeprefix("main.")
+    return bare[1:-1].replace('""', '"') if bare.startswith('"') else bare
 
 
 def _word(comment: object) -> str | None:

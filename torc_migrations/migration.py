@@ -9,7 +9,7 @@ from enum import Enum
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from torc_migrations.checksum import checksum
+from torc_migrations.checksum import checksum, is_twin
 from torc_migrations.errors import (
     BadDependency,
     BadName,
@@ -133,7 +133,8 @@ class Migration(NamedTuple):
     """One versioned change.
 
     `id` is what yoyo's ledger calls it, the file's stem; `checksum` is sqlx's, the SHA-384 of the up script's bytes.
-    `down_description` is empty where the down file is named like the up file.
+    `down_description` is empty where the down file is named like the up file. `ignored_chars` are left out of what is
+    hashed.
     """
 
     id: str
@@ -144,6 +145,7 @@ class Migration(NamedTuple):
     depends: tuple[str, ...]
     checksum: bytes
     down_description: str = ""
+    ignored_chars: str = ""
 
     @property
     def hash(self) -> str:
@@ -154,6 +156,10 @@ class Migration(NamedTuple):
     def reversible(self) -> bool:
         """Whether there is a down script."""
         return self.down is not None
+
+    def is_twin_of(self, recorded: bytes) -> bool:
+        """Tell whether a recorded checksum is that of the same up script with other line endings, or another BOM."""
+        return is_twin(self.up.sql, recorded, self.ignored_chars)
 
     def __repr__(self) -> str:
         return f"Migration({self.id!r})"
@@ -168,10 +174,10 @@ class Source(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def discover(source: SourceLike = None) -> Source:
+def discover(source: SourceLike = None, *, ignored_chars: str = "") -> Source:
     """Read a source: a folder, `"package:name:folder"`, a `Traversable`, or None for the shipped torc schema.
 
-    Reads each up script once and no down script; touches no database.
+    Reads each up script once and no down script; touches no database. `ignored_chars` are left out of what is hashed.
 
     Raises:
         SourceError: the folder is missing, empty or mixed, or has a file that no migration can have.
@@ -183,7 +189,7 @@ def discover(source: SourceLike = None) -> Source:
     found = [file for file in files if _is_sql(file)]
     layout = _layout(name, found)
     halves = _sorted_out(name, found, layout)
-    migrations = tuple(_migrations(halves))
+    migrations = tuple(_migrations(halves, ignored_chars))
     if not migrations:
         raise SourceError(name, f"there is no migration in {name}", hint="`torc-migrations new DESCRIPTION` writes one")
     _check_dependencies(migrations)
@@ -342,7 +348,7 @@ def _version(source: str, name: str, number: str) -> int:
     return int(number)
 
 
-def _migrations(halves: _Halves) -> Iterator[Migration]:
+def _migrations(halves: _Halves, ignored_chars: str) -> Iterator[Migration]:
     for version, named in sorted(halves.ups.items()):
         up = Script(named.file.path, named.file.file)
         down = halves.downs.get(version)
@@ -353,8 +359,9 @@ def _migrations(halves: _Halves) -> Iterator[Migration]:
             up,
             Script(down.file.path, down.file.file) if down else None,
             up.directives.depends if b"depends" in up.sql else (),
-            checksum(up.sql),
+            checksum(up.sql, ignored_chars),
             down.description if down and down.description != named.description else "",
+            ignored_chars,
         )
 
 

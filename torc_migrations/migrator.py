@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from torc_migrations.database import DatabaseLike, open_database
-from torc_migrations.ledger import YOYO_TABLE, Ledgers
+from torc_migrations.ledger import SQLX_TABLE, YOYO_TABLE, Ledgers
 from torc_migrations.log import logger
 from torc_migrations.migration import SHIPPED, Migration, SourceLike, discover
 from torc_migrations.plan import (
@@ -47,6 +47,8 @@ class Migrator:
         on_newer: what to do where a version is installed that is newer than every file, as happens when an older
             release starts again during a rolling deployment: `"accept"` it with a warning in the log, or `"refuse"`.
         migration_table: the name of yoyo's ledger.
+        sqlx_table: the name of sqlx's ledger, as SQL has it; `table-name` in sqlx.toml.
+        ignored_chars: characters that do not count in a checksum, `ignored-chars` in sqlx.toml.
         strict: refuse scripts that commit by themselves; else they are run as sqlx runs them, with a warning in the
             log, because nothing can keep them whole.
     """
@@ -60,6 +62,8 @@ class Migrator:
         ignore_missing: bool = False,
         on_newer: OnNewer = "accept",
         migration_table: str = YOYO_TABLE,
+        sqlx_table: str = SQLX_TABLE,
+        ignored_chars: str = "",
         strict: bool = False,
     ) -> None:
         self.database = database
@@ -68,6 +72,8 @@ class Migrator:
         self.ignore_missing = ignore_missing
         self.on_newer = on_newer
         self.migration_table = migration_table
+        self.sqlx_table = sqlx_table
+        self.ignored_chars = ignored_chars
         self.strict = strict
 
     def status(self) -> Status:
@@ -144,10 +150,10 @@ class Migrator:
         """
         from torc_migrations.scratch import check_objects
 
-        source = discover(self.source)
         with self._session() as session:
-            check_objects(source, version, session.objects())
-        versions = [migration.version for migration in source.migrations if migration.version <= version]
+            migrations = session.source.migrations
+            check_objects(session.source, version, session.objects())
+        versions = [migration.version for migration in migrations if migration.version <= version]
         return self.perform(Action.RECORD, versions)
 
     def repair(self, *versions: int, reason: str) -> Report:
@@ -213,9 +219,10 @@ class Migrator:
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
-        source = discover(self.source)
+        source = discover(self.source, ignored_chars=self.ignored_chars)
         with open_database(self.database, lock_timeout=self.lock_timeout) as database:
-            yield Session(database, source, Ledgers(database, self.migration_table), strict=self.strict)
+            ledgers = Ledgers(database, self.migration_table, self.sqlx_table)
+            yield Session(database, source, ledgers, strict=self.strict)
 
     def _run(self, judge: Judge, observer: Observer | None) -> Report:
         with self._session() as session:

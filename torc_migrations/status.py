@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from torc_migrations.checksum import is_twin
 from torc_migrations.migration import Migration, Source
 
 _APPLIED = {"apply": True, "mark": True, "rollback": False, "unmark": False}
@@ -115,7 +114,7 @@ class Entry(NamedTuple):
     @property
     def is_twin(self) -> bool:
         """Whether the file differs from what was installed in line endings or a byte order mark only."""
-        return self.changed and self.sqlx is not None and is_twin(self.migration.up.sql, self.sqlx.checksum)
+        return self.changed and self.sqlx is not None and self.migration.is_twin_of(self.sqlx.checksum)
 
     @property
     def out_of_step(self) -> bool:

@@ -26,7 +26,6 @@ SHOWN_BY = {
     "A missing SQLite file": "test_a_missing_file_is_listed_as_pending_and_created",
     "Exit codes tell errors apart": "test_exit_codes_tell_errors_apart",
     "Values for `?` and `:name`": "test_values_are_not_made_up",
-    "`table-name` and `ignored-chars`": "another table",
     "In an empty folder `new`": "test_a_new_folder_is_for_yoyo_too",
 }
 

@@ -32,15 +32,10 @@ INSERT_SKIPPED = """
 """
 
 
-# What a sqlx.toml says that we refuse so far, with its name; the day that it is read, these fail and this goes.
-NOT_YET = {"characters that do not count": "ignored-chars", "another table": "table-name"}
-
-
 def _recorded() -> Iterator[object]:
     for program, recorded in RECORDINGS.items():
         for name, expected in recorded.items():
-            marks = [pytest.mark.xfail(reason=f"{NOT_YET[name]} in sqlx.toml is refused")] if name in NOT_YET else []
-            yield pytest.param(SCENARIOS[name], expected, id=f"{program} {name}", marks=marks)
+            yield pytest.param(SCENARIOS[name], expected, id=f"{program} {name}")
 
 
 @pytest.mark.parametrize(("scenario", "recorded"), list(_recorded()))

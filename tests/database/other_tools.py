@@ -36,7 +36,7 @@ def sqlx_run(database: SQLiteUnderTest, source: str, name: str, installed_on: st
     script = Path(source, f"{name}.sql").read_bytes()
     version, _, description = name.partition("_")
     with closing(database.connect()) as connection:
-        connection.execute(CREATE_SQLX_TABLE)
+        connection.execute(CREATE_SQLX_TABLE.format(table="_sqlx_migrations"))
         connection.executescript(f"BEGIN; {script.decode()}")
         connection.execute(
             f"INSERT INTO _sqlx_migrations VALUES (?, ?, {installed_on}, TRUE, ?, -1)",

@@ -74,7 +74,7 @@ def test_database_of_sqlx_in_its_own_layout_is_adopted(sqlite: SQLiteUnderTest, 
     """A folder in sqlx's layout has the same records; only the names of its files are others."""
     source = folder({"1_a.up": "CREATE TABLE a (x);", "1_a.down": "DROP TABLE a;", "2_b.up": "CREATE TABLE b (x);"})
     with closing(sqlite.connect()) as connection:
-        connection.execute(CREATE_SQLX_TABLE)
+        connection.execute(CREATE_SQLX_TABLE.format(table="_sqlx_migrations"))
         connection.execute("CREATE TABLE a (x)")
         checksum = sha384(b"CREATE TABLE a (x);").digest()
         connection.execute("INSERT INTO _sqlx_migrations VALUES (1, 'a', CURRENT_TIMESTAMP, TRUE, ?, 3)", (checksum,))

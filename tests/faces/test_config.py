@@ -237,11 +237,11 @@ BROKEN = {
     "migrate is no table": ("sqlx.toml", "migrate = 3\n", "cannot read sqlx.toml: migrate is not a table"),
     "another ledger": (
         "sqlx.toml",
-        '[migrate]\ntable-name = "mine"\n',
-        "[migrate] table-name in sqlx.toml is not supp",
+        '[migrate]\ntable-name = "other.mine"\n',
+        "[migrate] table-name in sqlx.toml is 'other.mine', which is no table",
     ),
-    "ignored characters": ("sqlx.toml", '[migrate]\nignored-chars = ["\\r"]\n', "[migrate] ignored-chars in sqlx.toml"),
-    "schemas": ("sqlx.toml", '[migrate]\ncreate-schemas = ["a"]\n', "[migrate] create-schemas in sqlx.toml is not"),
+    "ignored words": ("sqlx.toml", '[migrate]\nignored-chars = ["ab"]\n', "[migrate] ignored-chars in sqlx.toml is no"),
+    "schemas": ("sqlx.toml", '[migrate]\ncreate-schemas = ["a"]\n', "[migrate] create-schemas in sqlx.toml: a SQLite"),
     "dotenv not in UTF-8": (".env", b"DATABASE_URL=caf\xe9\n", ".env: it is not UTF-8"),
 }
 
@@ -259,6 +259,37 @@ def test_what_cannot_be_read_or_done_is_refused(torc: Torc, here: Path, name: st
     assert said in result.err.splitlines()[0]
     assert "Traceback" not in result.err
     assert everything_in(here) == before
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("history", "history"), ("main.history", "history"), ('"history"', "history"), ('"a ""b"" c"', 'a "b" c')],
+)
+def test_sqlx_toml_names_another_ledger(torc: Torc, here: Path, written: str, name: str) -> None:
+    """`table-name` is SQL for sqlx; no table of the usual name is made, and `-v` says where the name is from."""
+    write_files(here, {"sqlx.toml": f"[migrate]\ntable-name = '{written}'\n", "migrations/1_one.sql": "SELECT 1;\n"})
+
+    first, second = torc("-v", "-d", "app.db", "upgrade"), torc("-d", "app.db", "upgrade")
+
+    made = {table for (table,) in query(here / "app.db", "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert first.out.startswith("Applied 1/migrate one (")
+    assert f"sqlx's ledger {written}, from sqlx.toml" in first.err
+    assert (second.out, second.err) == ("", "")
+    assert name in made
+    assert "_sqlx_migrations" not in made
+
+
+def test_sqlx_toml_names_characters_that_do_not_count(torc: Torc, here: Path) -> None:
+    """A file whose line endings change is unchanged where `ignored-chars` has them, and only there."""
+    write_files(here, {"sqlx.toml": '[migrate]\nignored-chars = ["\\r"]\n', "migrations/1_one.sql": "SELECT\n1;\n"})
+    torc("-d", "app.db", "upgrade")
+    write_files(here, {"migrations/1_one.sql": b"SELECT\r\n1;\r\n"})
+
+    ignored = torc("-d", "app.db", "status")
+    (here / "sqlx.toml").unlink()
+
+    assert ignored.out == "1/installed one\n"
+    assert torc("-d", "app.db", "status").out.startswith("1/installed (different checksum) one\n")
 
 
 @pytest.mark.parametrize(
