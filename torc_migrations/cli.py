@@ -171,7 +171,7 @@ def _status(options: Namespace, terminal: Terminal) -> int:
     if not options.exit_code:
         return 0
     amiss = status.missing or status.dirty or any(entry.out_of_step or entry.changed for entry in status.entries)
-    return 3 if amiss else int(bool(status.pending))
+    return 3 if amiss else int(bool(status.pending or status.due_hooks))
 
 
 def _upgrade(options: Namespace, terminal: Terminal) -> int:
@@ -228,14 +228,13 @@ class _Progress:
         self._terminal = terminal
 
     def __call__(self, outcome: Outcome) -> None:
-        if outcome.step.script:
+        if outcome.step.script and not outcome.step.is_hook:
             self.done.append(outcome.step.migration.version)
         if self._silent:
             return
-        if outcome.step.script:
-            self._terminal.write_listing(outcome.as_text())
-        else:
-            self._terminal.say("note", f"{outcome.step.migration.id} {outcome.step.action.done} in the ledgers")
+        self._terminal.write_listing(outcome.as_text())
+        if outcome.note:
+            self._terminal.say("note", outcome.note)
 
 
 def _show_plan(plan: Plan, text: str, options: Namespace, terminal: Terminal) -> int:
@@ -243,6 +242,9 @@ def _show_plan(plan: Plan, text: str, options: Namespace, terminal: Terminal) ->
         terminal.write_json(plan.as_dict())
     else:
         terminal.write_listing(text)
+        for step in plan.steps:
+            if step.is_hook:
+                terminal.say("note", f"{step.name} would be run")
     return 0
 
 

@@ -66,6 +66,7 @@ def diagnose(source: Source, status: Status, live: frozenset[str], lock: str | N
         *_lock(lock),
         *_adoption(status),
         *_pending(status),
+        *_due_hooks(status),
         *_folder(source),
     ]
     return Diagnosis(tuple(symptoms))
@@ -140,6 +141,11 @@ def _pending(status: Status) -> Iterator[Symptom]:
         count = len(status.pending)
         what = f"{count} {'migration is' if count == 1 else 'migrations are'} pending"
         yield Symptom(f"{what}, the first is {status.pending[0].id}", "torc-migrations upgrade", harmless=True)
+
+
+def _due_hooks(status: Status) -> Iterator[Symptom]:
+    for hook in status.due_hooks:
+        yield Symptom(f"{hook.id} has not run since migrations were applied", "torc-migrations upgrade", harmless=True)
 
 
 def _folder(source: Source) -> Iterator[Symptom]:

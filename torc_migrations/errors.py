@@ -352,11 +352,10 @@ class ExecutionFailed(MigrationError):
         self.column = column
         self.statement = statement
         self.kept = kept
-        version = step.migration.version
         super().__init__(
-            f"while executing migration {version}: {reason}",
+            f"while executing {step.title}: {reason}",
             frame=frame,
-            hint=_what_is_left(version, kept),
+            hint=_what_is_left(step, kept),
         )
 
 
@@ -373,20 +372,21 @@ class ForeignKeyViolations(MigrationError):
     def __init__(self, step: Step, violations: tuple[tuple[str, int | None, str], ...]) -> None:
         self.step = step
         self.violations = violations
-        version = step.migration.version
         table, rowid, parent = violations[0]
         row = "a row" if rowid is None else f"row {rowid}"
         count = f"{len(violations)} foreign key violations, first" if violations[1:] else "1 foreign key violation"
         super().__init__(
-            f"while executing migration {version}: {count}: {row} of {table} points to no row of {parent}",
-            hint=_what_is_left(version, kept=False),
+            f"while executing {step.title}: {count}: {row} of {table} points to no row of {parent}",
+            hint=_what_is_left(step, kept=False),
         )
 
 
-def _what_is_left(version: int, kept: bool) -> str:
+def _what_is_left(step: Step, kept: bool) -> str:
     if kept:
-        return f"{version} runs outside a transaction: what stands before this statement was kept, and is not recorded"
-    return f"nothing of {version} was kept"
+        return (
+            f"{step.name} runs outside a transaction: what stands before this statement was kept, and is not recorded"
+        )
+    return f"nothing of {step.name} was kept" + ("; the next upgrade runs it again" if step.is_hook else "")
 
 
 class DatabaseFailed(MigrationError):

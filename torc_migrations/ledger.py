@@ -134,6 +134,11 @@ class Ledgers:
         self._in_sqlx(UPDATE_SQLX_ROW, facts)
         self.record(step)
 
+    def log_hook(self, step: Step) -> None:
+        """Write into yoyo's log that a hook has run; no ledger has a row of it."""
+        self._backend.comment = f"{_BY_US} {step.action.value}"
+        self._backend.log_migration(step.migration, step.action.operation)
+
     @cached_property
     def _backend(self) -> LedgerBackend:
         from torc_migrations.backend import LedgerBackend
@@ -197,16 +202,24 @@ class Ledgers:
     def _read_log(self) -> dict[str, History]:
         """Fold the log, oldest line first; by rowid, because clocks jump and two lines may share a second."""
         log: dict[str, History] = {}
-        for key, operation, created_at, comment in self._rows(SELECT_YOYO_LOG):
-            entry = LogEntry(str(operation), str(created_at), _word(comment))
+        for position, (key, operation, created_at, comment) in enumerate(self._rows(SELECT_YOYO_LOG)):
+            entry = LogEntry(str(operation), str(created_at), _word(comment), position)
             before = log.get(str(key))
+            applied = _applied(entry, before)
             if entry.word is not None:
-                log[str(key)] = History(entry, entry)
+                log[str(key)] = History(entry, entry, (), applied)
             elif before is None:
-                log[str(key)] = History(entry)
+                log[str(key)] = History(entry, None, (), applied)
             else:
-                log[str(key)] = History(entry, before.ours, (*before.since, entry.operation))
+                log[str(key)] = History(entry, before.ours, (*before.since, entry.operation), applied)
         return log
+
+
+def _applied(entry: LogEntry, before: History | None) -> LogEntry | None:
+    """Return the line with which a script was run last, unless it was taken back; a mark changes nothing in that."""
+    if entry.operation == "mark":
+        return before.applied if before else None
+    return entry if entry.operation == "apply" else None
 
 
 def _unquoted(table: str) -> str:

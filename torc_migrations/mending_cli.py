@@ -101,7 +101,7 @@ def _told(report: Report, options: Namespace, terminal: Terminal) -> int:
         terminal.write_json(report.as_dict())
         return 0
     for outcome in report.outcomes:
-        terminal.say("note", f"{outcome.step.migration.id} {outcome.step.action.done} in the ledgers")
+        terminal.say("note", outcome.note)
     if not report.outcomes:
         terminal.say("note", "nothing to do")
     return 0

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SourceLike: TypeAlias = "str | os.PathLike[str] | Traversable | Source | None"
 
 _UP, _DOWN, _ROLLBACK, _SIMPLE = ".up.sql", ".down.sql", ".rollback.sql", ".sql"
+# How the names of the scripts begin that yoyo runs after migrations were applied.
+_HOOK = "post-apply"
 # sqlx's versions are signed, of 64 bits; no file's name is longer than 255 bytes, a name in a zip may be.
 _VERSIONS = range(-(2**63), 2**63)
 _NUMBER = re.compile(r"[+-]?[0-9]{1,255}\Z")
@@ -166,12 +168,17 @@ class Migration(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A folder that has been read: its migrations by ascending version, and what was ignored in it, in sentences."""
+    """A folder that has been read.
+
+    `migrations` are by ascending version; `notes` say in sentences what was ignored. `hooks` are yoyo's post-apply
+    scripts, which run whenever migrations were applied: migrations of version 0 that are never installed.
+    """
 
     name: str
     migrations: tuple[Migration, ...]
     layout: Layout
     notes: tuple[str, ...] = ()
+    hooks: tuple[Migration, ...] = ()
 
 
 def discover(source: SourceLike = None, *, ignored_chars: str = "") -> Source:
@@ -186,14 +193,14 @@ def discover(source: SourceLike = None, *, ignored_chars: str = "") -> Source:
         return source
     name, files = list_files(source)
     _refuse_what_only_yoyo_runs(files)
-    found = [file for file in files if _is_sql(file)]
+    found = [file for file in files if _is_sql(file) and not _is_hook(file)]
     layout = _layout(name, found)
     halves = _sorted_out(name, found, layout)
     migrations = tuple(_migrations(halves, ignored_chars))
     if not migrations:
         raise SourceError(name, f"there is no migration in {name}", hint="`torc-migrations new DESCRIPTION` writes one")
     _check_dependencies(migrations)
-    return Source(name, migrations, layout, (*_notes(files), *halves.notes))
+    return Source(name, migrations, layout, (*_notes(files), *halves.notes), tuple(_hooks(files)))
 
 
 def combine(sources: tuple[Source, ...]) -> Source:
@@ -216,9 +223,11 @@ def _combined(one: Source, two: Source) -> Source:
     for migration in two.migrations:
         if migration.version in files:
             raise DuplicateVersion(name, migration.version, (files[migration.version], migration.up.path))
+    if hook := next((hook for hook in two.hooks if hook.id in {other.id for other in one.hooks}), None):
+        raise SourceError(name, f"two hooks are called {hook.id}", hint=f"rename {hook.up.path}")
     migrations = sorted((*one.migrations, *two.migrations), key=lambda migration: migration.version)
     layout = two.layout if one.layout is Layout.SIMPLE else one.layout
-    return Source(name, tuple(migrations), layout, (*one.notes, *two.notes))
+    return Source(name, tuple(migrations), layout, (*one.notes, *two.notes), (*one.hooks, *two.hooks))
 
 
 def _refuse_what_only_yoyo_runs(files: list[File]) -> None:
@@ -229,12 +238,16 @@ def _refuse_what_only_yoyo_runs(files: list[File]) -> None:
                 f"{file.path} is a migration in Python; only plain SQL is run",
                 hint="write it as SQL, or go on running this folder with yoyo",
             )
-        if file.name.startswith("post-apply") and file.name.endswith(_SIMPLE):
-            raise BadScript(
-                file.path,
-                f"{file.path} is one of yoyo's post-apply hooks, which are not supported yet",
-                hint="move it out of the folder, and run it after the upgrade",
-            )
+
+
+def _is_hook(file: File) -> bool:
+    return file.name.startswith(_HOOK) and _is_sql(file) and not file.name.endswith((_ROLLBACK, _DOWN))
+
+
+def _hooks(files: list[File]) -> Iterator[Migration]:
+    for file in filter(_is_hook, files):
+        name = file.name.removesuffix(_SIMPLE)
+        yield Migration(name, 0, name, Script(file.path, file.file), None, (), b"")
 
 
 def _is_sql(file: File) -> bool:

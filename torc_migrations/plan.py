@@ -36,23 +36,25 @@ class Action(Enum):
     RECORD = "record"
     ERASE = "erase"
     REPAIR = "repair"
+    HOOK = "hook"
 
     @property
     def operation(self) -> str:
         """What yoyo's log calls it."""
-        return {"record": "mark", "repair": "mark", "erase": "unmark"}.get(self.value, self.value)
+        return {"record": "mark", "repair": "mark", "erase": "unmark", "hook": "apply"}.get(self.value, self.value)
 
     @property
     def done(self) -> str:
         """The action in the past tense."""
-        return {"apply": "applied", "rollback": "rolled back", "erase": "erased"}.get(self.value, f"{self.value}ed")
+        past = {"apply": "applied", "rollback": "rolled back", "erase": "erased", "hook": "run"}
+        return past.get(self.value, f"{self.value}ed")
 
 
 class Step(NamedTuple):
     """One migration, and what is done with it in one transaction.
 
     RECORD, ERASE and REPAIR run no SQL: they write what a ledger lacks, remove what is stale in one, and accept a file
-    that was edited, for a `reason` that goes to yoyo's log.
+    that was edited, for a `reason` that goes to yoyo's log. HOOK runs a script that is no migration.
     """
 
     migration: Migration
@@ -62,13 +64,29 @@ class Step(NamedTuple):
     @property
     def script(self) -> Script | None:
         """The script that the step runs, or None."""
-        if self.action is Action.APPLY:
+        if self.action in (Action.APPLY, Action.HOOK):
             return self.migration.up
         return self.migration.down if self.action is Action.ROLL_BACK else None
 
+    @property
+    def is_hook(self) -> bool:
+        """Whether it runs a script that is no migration, and has no version."""
+        return self.action is Action.HOOK
+
+    @property
+    def name(self) -> str:
+        """What messages call it: the version of a migration, the id of a hook."""
+        return self.migration.id if self.is_hook else str(self.migration.version)
+
+    @property
+    def title(self) -> str:
+        """Its name, and what it is: `migration 3`, `hook post-apply`."""
+        return f"{'hook' if self.is_hook else 'migration'} {self.name}"
+
     def as_dict(self) -> dict[str, object]:
         """Return the same as values that `json` takes."""
-        return {"version": self.migration.version, "id": self.migration.id, "action": self.action.value}
+        version = None if self.is_hook else self.migration.version
+        return {"version": version, "id": self.migration.id, "action": self.action.value}
 
 
 class Plan(NamedTuple):
@@ -101,8 +119,15 @@ class Outcome(NamedTuple):
     elapsed_ns: int
 
     def as_text(self) -> str:
-        """Return the line that sqlx prints; empty for a step that ran no SQL."""
-        return _line("Applied", self.step, self.elapsed_ns) if self.step.script else ""
+        """Return the line that sqlx prints; empty for what sqlx does not know: a step that ran no SQL, or a hook."""
+        return _line("Applied", self.step, self.elapsed_ns) if self.step.script and not self.step.is_hook else ""
+
+    @property
+    def note(self) -> str:
+        """What there is to say beside sqlx's line; empty for a migration's script."""
+        if self.step.is_hook:
+            return f"{self.step.name} {self.step.action.done} in {duration_text(self.elapsed_ns)}"
+        return "" if self.step.script else f"{self.step.migration.id} {self.step.action.done} in the ledgers"
 
 
 class Report(NamedTuple):
@@ -113,8 +138,9 @@ class Report(NamedTuple):
 
     @property
     def applied(self) -> tuple[int, ...]:
-        """The versions whose scripts were run, in order, whether up or down."""
-        return tuple(outcome.step.migration.version for outcome in self.outcomes if outcome.step.script)
+        """The versions whose scripts were run, in order, whether up or down; not the hooks."""
+        steps = (outcome.step for outcome in self.outcomes)
+        return tuple(step.migration.version for step in steps if step.script and not step.is_hook)
 
     def as_text(self) -> str:
         """Return what `sqlx migrate run` and `revert` print, without colours."""
@@ -128,7 +154,9 @@ class Report(NamedTuple):
 
 def plan_text(plan: Plan) -> str:
     """Return what `sqlx migrate run --dry-run` prints for a plan."""
-    return "".join(_line("Can apply", step, 0) for step in plan.steps if step.script) + skipped_text(plan)
+    return "".join(
+        _line("Can apply", step, 0) for step in plan.steps if step.script and not step.is_hook
+    ) + skipped_text(plan)
 
 
 def skipped_text(plan: Plan) -> str:
@@ -179,7 +207,8 @@ def plan_upgrade(
     _check_unchanged(status)
     skipped = tuple(m for m in status.pending if target is not None and m.version > target)
     wanted = {m.version for m in status.pending if target is None or m.version <= target}
-    return Plan(Direction.UP, tuple(_steps_up(status, wanted)), skipped, target, notes)
+    steps = tuple(_steps_up(status, wanted))
+    return Plan(Direction.UP, (*steps, *_hooks(status, steps)), skipped, target, notes)
 
 
 def plan_exactly(
@@ -216,7 +245,8 @@ def plan_exactly(
     steps = tuple(Step(migration, action) for migration in (chosen if goes_up else reversed(chosen)))
     direction = Direction.UP if goes_up else Direction.DOWN
     about_to_be = {migration.version for migration in chosen} & settled
-    return Plan(direction, (*_adoptions(status, about_to_be), *steps), notes=notes)
+    hooks = _hooks(status, steps) if action is Action.APPLY else ()
+    return Plan(direction, (*_adoptions(status, about_to_be), *steps, *hooks), notes=notes)
 
 
 def plan_repair(status: Status, versions: Collection[int], reason: str) -> Plan:
@@ -320,6 +350,12 @@ def _steps_up(status: Status, wanted: set[int]) -> Iterator[Step]:
     for migration in status.pending:
         if migration.version in wanted:
             yield Step(migration, Action.APPLY)
+
+
+def _hooks(status: Status, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return what runs after migrations were applied, now, or by a run that did not come to it."""
+    applies = any(step.action is Action.APPLY for step in steps)
+    return tuple(Step(hook, Action.HOOK) for hook in (status.hooks if applies else status.due_hooks))
 
 
 def _adoptions(status: Status, settled: Collection[int] = ()) -> Iterator[Step]:

@@ -118,8 +118,8 @@ class Session:
                 outcomes = perform(step, judge)
         except _Overtaken:
             return ()
-        settled = {outcome.step.migration.version for outcome in outcomes[1:]}
-        self._steps = tuple(each for each in self._steps[1:] if each.migration.version not in settled)
+        settled = {outcome.step.migration.id for outcome in outcomes[1:]}
+        self._steps = tuple(each for each in self._steps[1:] if each.migration.id not in settled)
         return outcomes
 
     def _perform_whole(self, step: Step, judge: Judge) -> tuple[Outcome, ...]:
@@ -207,6 +207,8 @@ class Session:
             self._ledgers.record(step, elapsed_ns if step.script else None)
         elif step.action is Action.REPAIR:
             self._ledgers.repair(step)
+        elif step.action is Action.HOOK:
+            self._ledgers.log_hook(step)
         else:
             self._ledgers.erase(step)
 

@@ -55,20 +55,25 @@ class LogEntry(NamedTuple):
     """A line of yoyo's log.
 
     `word` is None where somebody else wrote the line. Where we did, it is the identity of sqlx's row as it then
-    stood, or `none`.
+    stood, or `none`. `position` is its place among the lines.
     """
 
     operation: str
     created_at: str
     word: str | None = None
+    position: int = 0
 
 
 class History(NamedTuple):
-    """What yoyo's log says of one migration: its last line, our last line, and the operations after ours."""
+    """What yoyo's log says of one migration: its last line, our last line, and the operations after ours.
+
+    `applied` is the line with which its script was run last, unless it has been taken back since.
+    """
 
     last: LogEntry
     ours: LogEntry | None = None
     since: tuple[str, ...] = ()
+    applied: LogEntry | None = None
 
 
 class Recorded(NamedTuple):
@@ -148,7 +153,8 @@ class Status(NamedTuple):
 
     `entries` are the source's migrations by ascending version; `missing` are the versions in sqlx's ledger that have
     no file; `foreign` are the ids in yoyo's ledger that have none; `dirty` are the versions that another tool began
-    and did not end; `notes` are sentences for people.
+    and did not end; `notes` are sentences for people. `hooks` are the source's post-apply scripts, `due_hooks` those
+    that have not run since a migration was applied.
     """
 
     entries: tuple[Entry, ...]
@@ -156,6 +162,8 @@ class Status(NamedTuple):
     foreign: tuple[str, ...] = ()
     dirty: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    hooks: tuple[Migration, ...] = ()
+    due_hooks: tuple[Migration, ...] = ()
 
     @property
     def pending(self) -> tuple[Migration, ...]:
@@ -176,7 +184,8 @@ class Status(NamedTuple):
     @property
     def clean(self) -> bool:
         """Whether everything is installed as it stands in the files, and nothing is amiss."""
-        return not (self.missing or self.dirty) and all(e.state is State.INSTALLED and e.in_step for e in self.entries)
+        amiss = self.missing or self.dirty or self.due_hooks
+        return not amiss and all(e.state is State.INSTALLED and e.in_step for e in self.entries)
 
     def as_text(self) -> str:
         """Return the listing of `sqlx migrate info`, byte for byte, without colours."""
@@ -191,6 +200,7 @@ class Status(NamedTuple):
             "missing": list(self.missing),
             "foreign": list(self.foreign),
             "dirty": list(self.dirty),
+            "due_hooks": [hook.id for hook in self.due_hooks],
             "clean": self.clean,
             "notes": list(self.notes),
         }
@@ -230,8 +240,22 @@ def compare(source: Source, recorded: Recorded) -> Status:
     versions = {migration.version for migration in source.migrations}
     missing = tuple(version for version in sorted(recorded.sqlx) if version not in versions)
     dirty = tuple(version for version, record in sorted(recorded.sqlx.items()) if not record.success)
-    notes = (*source.notes, *_notes(entries, missing, dirty))
-    return Status(entries, missing, _foreign(entries, recorded), dirty, notes)
+    due = tuple(_due_hooks(source, recorded)) if source.hooks else ()
+    due_notes = (f"{hook.id} has not run since migrations were applied; the next upgrade runs it" for hook in due)
+    notes = (*source.notes, *_notes(entries, missing, dirty), *due_notes)
+    return Status(entries, missing, _foreign(entries, recorded), dirty, notes, source.hooks, due)
+
+
+def _due_hooks(source: Source, recorded: Recorded) -> Iterator[Migration]:
+    """Find the hooks that a run did not come to, or that failed; while a stock yoyo is at it, that cannot be told."""
+    if recorded.yoyo_running:
+        return
+    histories = (recorded.log.get(migration.hash) for migration in source.migrations)
+    newest = max((found.applied.position for found in histories if found and found.applied), default=None)
+    for hook in source.hooks:
+        history = recorded.log.get(hook.hash)
+        if newest is not None and (history is None or history.last.position < newest):
+            yield hook
 
 
 def _entry(migration: Migration, recorded: Recorded) -> Entry:

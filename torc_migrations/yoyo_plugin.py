@@ -31,7 +31,7 @@ LOCK_TIMEOUT = 300.0
 class TorcSQLiteBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
     """Do what yoyo's commands ask for in our way: one transaction, both ledgers, no lock row, nothing for reading.
 
-    What cannot be honoured is refused in a sentence: `--force`, post-apply hooks, a folder in sqlx's layout.
+    What cannot be honoured is refused in a sentence: `--force`, and a folder in sqlx's layout.
     """
 
     def __init__(self, dburi: DatabaseURI, migration_table: str) -> None:
@@ -89,14 +89,16 @@ class TorcSQLiteBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no typ
         raise NotImplementedError("ask to_apply() or to_rollback() of a list of migrations")
 
     def apply_migrations(self, migrations: MigrationList, force: bool = False) -> None:
-        """Apply exactly these, each in one transaction with both ledgers."""
-        with _in_yoyos_words():
-            _refuse_hooks(migrations)
-        self.apply_migrations_only(migrations, force=force)
+        """Apply exactly these, each in one transaction with both ledgers, and then the hooks that are due."""
+        self._perform(migrations, Action.APPLY, force, hooks=migrations.post_apply)
 
     def apply_migrations_only(self, migrations: Iterable[YoyoMigration], force: bool = False) -> None:
         """Apply exactly these, each in one transaction with both ledgers."""
         self._perform(migrations, Action.APPLY, force)
+
+    def run_post_apply(self, migrations: MigrationList, force: bool = False) -> None:
+        """Run the post-apply hooks that are due: those that have not run since a migration was applied."""
+        self._perform((), Action.APPLY, force, hooks=migrations.post_apply)
 
     def rollback_migrations(self, migrations: Iterable[YoyoMigration], force: bool = False) -> None:
         """Roll back exactly these, newest first."""
@@ -128,14 +130,23 @@ class TorcSQLiteBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no typ
         """Erase one, and run nothing."""
         self._perform([migration], Action.ERASE)
 
-    def _perform(self, migrations: Iterable[YoyoMigration], action: Action, force: bool = False) -> None:
-        chosen = list(migrations)
-        if not chosen:
+    def _perform(
+        self,
+        migrations: Iterable[YoyoMigration],
+        action: Action,
+        force: bool = False,
+        hooks: Iterable[YoyoMigration] = (),
+    ) -> None:
+        chosen, hooks = list(migrations), list(hooks)
+        if not (chosen or hooks):
             return
         with _in_yoyos_words():
             if force:
                 raise SourceError("", "--force is refused: after an error nothing goes on, and nothing is half-done")
-            source = _source(chosen)
+            source = _source([*chosen, *hooks])
+            source = source._replace(
+                hooks=tuple(hook for hook in source.hooks if hook.id in {each.id for each in hooks})
+            )
             ids = {migration.id for migration in chosen}
             self._migrator(source).perform(action, [m.version for m in source.migrations if m.id in ids])
 
@@ -185,15 +196,6 @@ def _source(migrations: list[YoyoMigration]) -> Source:
             hint="use `torc-migrations`, or `torc-migrations export --layout yoyo` a folder for yoyo",
         )
     return source
-
-
-def _refuse_hooks(migrations: MigrationList) -> None:
-    for hook in migrations.post_apply:
-        raise BadScript(
-            hook.path,
-            f"{hook.path} is one of yoyo's post-apply hooks, which are not supported yet",
-            hint="move it out of the folder, and run it after the upgrade",
-        )
 
 
 @contextmanager

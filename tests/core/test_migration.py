@@ -249,12 +249,13 @@ def test_python_migrations_are_refused_by_name(data):
     assert failure.value.path.endswith("2_fill_author.py")
 
 
-def test_post_apply_hooks_are_refused_by_name(data):
-    """A hook that yoyo would run after every apply is not passed over in silence."""
-    with pytest.raises(BadScript) as failure:
-        discover(data / "post_apply")
+def test_post_apply_hooks_are_no_migrations(data):
+    """What yoyo runs after every apply is listed apart, and has no version."""
+    source = discover(data / "post_apply")
 
-    assert failure.value.path.endswith("post-apply.sql")
+    assert [migration.id for migration in source.migrations] == ["1_create_author"]
+    assert [(hook.id, hook.up.path.endswith("post-apply.sql")) for hook in source.hooks] == [("post-apply", True)]
+    assert source.notes == ()
 
 
 def test_a_note_names_each_file_that_is_ignored(data):

@@ -565,12 +565,12 @@ def test_ten_thousand_migrations_are_planned():
 
 
 def test_a_step_knows_its_script():
-    """Applying runs the up script, rolling back the down script, and adoption runs nothing."""
+    """Applying and hooks run the up script, rolling back the down script, and adoption runs nothing."""
     scripts = [Step(ONE, action).script for action in Action]
 
-    assert scripts == [ONE.up, ONE.down, None, None, None]
-    assert [action.done for action in Action] == ["applied", "rolled back", "recorded", "erased", "repaired"]
-    assert [action.operation for action in Action] == ["apply", "rollback", "mark", "unmark", "mark"]
+    assert scripts == [ONE.up, ONE.down, None, None, None, ONE.up]
+    assert [action.done for action in Action] == ["applied", "rolled back", "recorded", "erased", "repaired", "run"]
+    assert [action.operation for action in Action] == ["apply", "rollback", "mark", "unmark", "mark", "apply"]
 
 
 # What Rust prints for `Duration::from_nanos(n)` with `{:?}`, as sqlx does; recorded from rustc 1.

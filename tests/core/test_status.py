@@ -390,6 +390,7 @@ def test_the_dictionary_says_everything_in_json():
         "missing": [9],
         "foreign": [],
         "dirty": [],
+        "due_hooks": [],
         "clean": False,
         "notes": [
             "1 is installed; sqlx's ledger lacks it, until the next upgrade",

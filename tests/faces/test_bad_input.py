@@ -125,13 +125,6 @@ CASES = {
         "migrations/2_b.py is a migration in Python; only plain SQL is run",
         "write it as SQL, or go on running this folder with yoyo",
     ),
-    "a post-apply hook": Case(
-        in_migrations({"1_a.sql": UP, "post-apply.sql": "SELECT 1;\n"}),
-        "-d app.db upgrade",
-        2,
-        "migrations/post-apply.sql is one of yoyo's post-apply hooks, which are not supported yet",
-        "move it out of the folder, and run it after the upgrade",
-    ),
     "text that is not UTF-8": Case(
         in_migrations({"1_a.sql": "CREATE TABLE caf\xe9 (x);\n".encode("latin-1")}),
         "-d app.db upgrade",

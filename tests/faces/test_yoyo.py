@@ -147,9 +147,9 @@ def test_force_is_refused(yoyo: Yoyo, here: Path) -> None:
     ("files", "verb", "sentence"),
     [
         (
-            {**PAIRS, "post-apply.sql": "SELECT 1;\n"},
+            {**PAIRS, "post-apply.sql": "SELECT nothing;\n"},
             "apply",
-            "migrations/post-apply.sql is one of yoyo's post-apply hooks, which are not supported yet\nhint: ",
+            'while executing hook post-apply: near "nothing": syntax error\n  --> migrations/post-apply.sql:1:8\n',
         ),
         (
             {"1_a.up.sql": "CREATE TABLE a (x);\n", "1_a.down.sql": "DROP TABLE a;\n"},
@@ -183,6 +183,21 @@ def test_what_cannot_be_honoured_is_refused_in_a_sentence(
 
     assert is_refused(result, sentence), result.err
     assert not (here / "app.db").exists() or "half" not in tables(here / "app.db")
+
+
+@pytest.mark.usefixtures("migrations")
+def test_hooks_run_after_an_apply_until_they_succeed(yoyo: Yoyo, here: Path) -> None:
+    """A post-apply hook that fails fails the command, and runs with the next one, which has nothing else to do."""
+    hook = "CREATE TABLE IF NOT EXISTS runs (x); INSERT INTO runs VALUES (1);"
+    write_files(here, {"migrations/post-apply.sql": "SELECT nothing;\n"})
+
+    failed = yoyo("apply")
+    write_files(here, {"migrations/post-apply.sql": hook})
+    again, third = yoyo("apply"), yoyo("apply")
+
+    assert failed.status != 0
+    assert (again.status, third.status) == (0, 0)
+    assert query(here / "app.db", "SELECT count(*) FROM runs") == [(1,)]
 
 
 def test_an_edited_file_is_refused(yoyo: Yoyo, here: Path, migrations: Path) -> None:
