@@ -157,7 +157,7 @@ def load_as(module: str, code: CodeType) -> None:
     def get_code(loader: SourceFileLoader, name: str) -> CodeType | None:
         return code if name == f"{PACKAGE}.{module}" else usual(loader, name)
 
-    SourceFileLoader.get_code = get_code  # type: ignore[method-assign]  # in this process, which ends with its tests
+    SourceFileLoader.get_code = get_code  # type: ignore[assignment, method-assign]  # in this process, which ends with its tests
 
 
 def passes(module: str, code: CodeType, tests: Sequence[str], seconds: int) -> bool:

@@ -183,6 +183,39 @@ def find_file(path: str | None) -> File | None:
     return File(os.path.abspath(path), found.st_dev, found.st_ino)
 
 
+# What is in use through us: by whom, the process, and the database's name.
+_in_use: dict[int, tuple[int, str]] = {}
+
+
+def note_use(user: object, name: str) -> None:
+    """Note that somebody uses a database."""
+    _in_use[id(user)] = (os.getpid(), name)
+
+
+def note_end_of_use(user: object) -> None:
+    """Note that he does not any more; may be called again."""
+    _in_use.pop(id(user), None)
+
+
+def refuse_forked() -> None:
+    """Refuse to work in a process that was forked from another one while that one worked on a database.
+
+    SQLite keeps its locks in lists and behind mutexes of the process, and a fork copies them as they are: the child
+    would take its parent's locks for its own, read what is half-written, and wait for ever for a thread that it has
+    not (https://sqlite.org/howtocorrupt.html, *Carrying an open database connection across a fork*).
+
+    Raises:
+        CannotOpen: this process is such a child.
+    """
+    for pid, name in tuple(_in_use.values()):
+        if pid != os.getpid():
+            raise CannotOpen(
+                name,
+                f"this process was forked from process {pid} while that one used {name!r}",
+                hint="fork while no migration runs, or start the process anew (multiprocessing calls that `spawn`)",
+            )
+
+
 def moved(address: Address) -> DatabaseFailed:
     """Return the error that says that the file of an open database is gone."""
     return DatabaseFailed(address.name, "its file was deleted or replaced while it was open")

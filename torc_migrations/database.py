@@ -19,9 +19,12 @@ from torc_migrations.connection import (
     give_back,
     is_busy,
     moved,
+    note_end_of_use,
+    note_use,
     read_pragmas,
     read_schemas,
     read_settings,
+    refuse_forked,
     restore_pragmas,
     take,
     write_pragma,
@@ -90,11 +93,13 @@ class Database:
 
     def take(self) -> None:
         """Make a lent connection ours for a while; until then nothing of it has changed."""
+        note_use(self, self.name)
         if self._lent:
             take(self.connection)
 
     def close(self) -> None:
         """Close our connection; give a lent one back as it was found. May be called again."""
+        note_end_of_use(self)
         if self._lent is None:
             self.connection.close()
             return
@@ -332,6 +337,7 @@ def open_database(database: DatabaseLike, *, lock_timeout: float) -> Iterator[Da
 
 
 def _opened(database: DatabaseLike, lock_timeout: float) -> Database:
+    refuse_forked()
     connection = getattr(database, "conn", database)  # sqlite_utils.Database keeps its connection in `conn`
     if isinstance(connection, sqlite3.Connection):
         return _borrowed(connection, lock_timeout)

@@ -72,8 +72,11 @@ def _folder_files(folder: str) -> list[File]:
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Count a link that leads nowhere as a file, so that its migration is missed aloud."""
-    return entry.is_file() or (entry.is_symlink() and not entry.is_dir())
+    """Count a link that leads nowhere, or in a circle, as a file, so that its migration is missed aloud."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not entry.is_dir())
+    except OSError:
+        return True
 
 
 def _readable(name: str) -> str:

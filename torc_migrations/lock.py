@@ -78,13 +78,16 @@ def sqlite_holder(path: str | None) -> str:
         return "another connection"
     writers = _lock_owners(path, _RESERVED_BYTE, _RESERVED_BYTE)
     writers += _lock_owners(f"{path}-shm", _WAL_WRITE_BYTE, _WAL_WRITE_BYTE)
-    return _named(writers or _lock_owners(path, _RESERVED_BYTE, _SHARED_LAST)) or "another process"
+    return _named(writers) or _named(_others(path, _RESERVED_BYTE, _SHARED_LAST)) or "another process"
 
 
 def sqlite_readers(path: str | None) -> str:
     """Say who reads a SQLite file, and so keeps us, who have written to it, from committing."""
-    owners = _lock_owners(path, _SHARED_FIRST, _SHARED_LAST) if path is not None else []
-    return _named([pid for pid in owners if pid != os.getpid()]) or "another connection"
+    return (_named(_others(path, _SHARED_FIRST, _SHARED_LAST)) if path is not None else "") or "another connection"
+
+
+def _others(path: str, first: int, last: int) -> list[int]:
+    return [pid for pid in _lock_owners(path, first, last) if pid != os.getpid()]
 
 
 def _named(owners: list[int]) -> str:
