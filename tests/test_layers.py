@@ -26,6 +26,7 @@ FLOORS = (
     ("ledger",),
     ("scratch",),
     ("doctor", "session"),
+    ("single_transaction",),
     ("migrator",),
     ("verification",),
     ("inspection", "maintenance"),

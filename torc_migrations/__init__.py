@@ -25,16 +25,17 @@ def upgrade(
     lock_timeout: float = 300.0,
     ignore_missing: bool = False,
     on_newer: OnNewer = "accept",
+    atomic: bool = False,
 ) -> Report:
     """Bring a database to the newest version, or to `target`; see `Migrator` for every argument.
 
-    Idempotent, and safe from many processes at once.
+    Idempotent, and safe from many processes at once. With `atomic` all pending migrations are one transaction.
 
     Raises:
         MigrationError: any of `torc_migrations.errors`; nothing is half-done then.
     """
     migrator = Migrator(database, source, lock_timeout=lock_timeout, ignore_missing=ignore_missing, on_newer=on_newer)
-    return migrator.upgrade(target)
+    return migrator.upgrade(target, atomic=atomic)
 
 
 def rollback(
@@ -44,14 +45,17 @@ def rollback(
     target: int | None = None,
     lock_timeout: float = 300.0,
     ignore_missing: bool = False,
+    atomic: bool = False,
 ) -> Report:
     """Roll back the newest migration; or all above `target`, which stays; or everything for `target=0`.
+
+    With `atomic` all that is rolled back is one transaction.
 
     Raises:
         MigrationError: any of `torc_migrations.errors`; nothing is half-done then.
     """
     migrator = Migrator(database, source, lock_timeout=lock_timeout, ignore_missing=ignore_missing)
-    return migrator.rollback(target)
+    return migrator.rollback(target, atomic=atomic)
 
 
 def apply(

@@ -54,6 +54,7 @@ examples:
   torc-migrations -d torc.db -s migrations upgrade
   torc-migrations -d torc.db upgrade --target 20251023160238
   torc-migrations -d torc.db upgrade --dry-run
+  torc-migrations -d torc.db upgrade --single-transaction
 """
 _ROLLBACK_EXAMPLES = """\
 examples:
@@ -264,6 +265,7 @@ def _add_lock_timeout(parser: ArgumentParser) -> None:
 def _add_target(parser: ArgumentParser, purpose: str) -> None:
     parser.add_argument(*("--target", "--target-version"), metavar="VERSION", type=_version, help=purpose)
     parser.add_argument("--dry-run", action="store_true", help="name the migrations, and run nothing")
+    parser.add_argument("--single-transaction", action="store_true", help="keep all of them, or none")
 
 
 def _version(text: str) -> int:

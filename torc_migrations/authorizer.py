@@ -20,7 +20,7 @@ class Touched:
         may_commit: it may begin and end transactions; SQLite calls END a COMMIT.
         tables: the tables, in lower case, whose rows it may have changed. all_tables: it may have been any.
         unindexed: the tables, in lower case, that lost an index.
-        pragmas: the settings that it has touched.
+        pragmas: the settings that it has touched. savepoints: those that it has set.
         refused: the statement of transaction control that it was denied.
         interruption: what flew, such as Ctrl-C, while SQLite was asking; SQLite swallows it.
     """
@@ -31,6 +31,7 @@ class Touched:
         self.all_tables = False
         self.unindexed: set[str] = set()
         self.pragmas: set[str] = set()
+        self.savepoints: set[str] = set()
         self.refused: str | None = None
         self.interruption: BaseException | None = None
         self._alters = False
@@ -64,6 +65,8 @@ class Touched:
             self._alters = True
         elif action == sqlite3.SQLITE_DROP_INDEX and detail:
             self.unindexed.add(detail.lower())
+        elif action == sqlite3.SQLITE_SAVEPOINT and detail:
+            self.savepoints.add(detail)
         elif action == sqlite3.SQLITE_PRAGMA:
             self.pragmas.add(name.lower())
             self.all_tables |= name.lower() == "writable_schema"

@@ -179,7 +179,11 @@ def _upgrade(options: Namespace, terminal: Terminal) -> int:
     if options.dry_run:
         plan = migrator.plan_upgrade(options.target)
         return _show_plan(plan, plan_text(plan), options, terminal)
-    report = _observed(lambda observer: migrator.upgrade(options.target, observer=observer), options, terminal)
+    report = _observed(
+        lambda observer: migrator.upgrade(options.target, observer=observer, atomic=options.single_transaction),
+        options,
+        terminal,
+    )
     return _finish(report, skipped_text(report.plan), options, terminal)
 
 
@@ -199,7 +203,11 @@ def _rollback(options: Namespace, terminal: Terminal) -> int:
         if plan.steps and not _agreed(plan, terminal):
             terminal.say("note", "nothing was rolled back")
             return 0
-    report = _observed(lambda observer: migrator.rollback(options.target, observer=observer), options, terminal)
+    report = _observed(
+        lambda observer: migrator.rollback(options.target, observer=observer, atomic=options.single_transaction),
+        options,
+        terminal,
+    )
     left = skipped_text(report.plan)
     return _finish(report, left if left or report.applied else _NOTHING_TO_REVERT, options, terminal)
 

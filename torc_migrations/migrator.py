@@ -91,17 +91,18 @@ class Migrator:
         note = f"this is not a database of {SHIPPED} ({evidence}); name its migrations with --source"
         return status._replace(notes=(*status.notes, note))
 
-    def upgrade(self, target: int | None = None, *, observer: Observer | None = None) -> Report:
+    def upgrade(self, target: int | None = None, *, observer: Observer | None = None, atomic: bool = False) -> Report:
         """Apply what is pending, up to `target` or to the newest version.
 
         Idempotent, and safe from many processes at once: each migration is applied once, by one of them. Each
-        migration, with its records in both ledgers, is kept whole or not at all. With nothing to do it takes no
-        lock and writes nothing.
+        migration, with its records in both ledgers, is kept whole or not at all; with `atomic` all of them are,
+        together. With nothing to do it takes no lock and writes nothing.
 
         Raises:
             MigrationError: any of them; its `report` tells what was done before.
+            BadScript: with `atomic`, also where a script cannot be part of one transaction; nothing is run then.
         """
-        return self._run(lambda status: plan_upgrade(status, target, **self._leniency()), observer)
+        return self._run(lambda status: plan_upgrade(status, target, **self._leniency()), observer, atomic=atomic)
 
     def apply(self, *versions: int, observer: Observer | None = None) -> Report:
         """Apply exactly these migrations; those that are installed already are left alone.
@@ -122,8 +123,10 @@ class Migrator:
         wanted = tuple(versions)
         return self._run(lambda status: plan_exactly(status, action, wanted, **self._leniency()), observer)
 
-    def rollback(self, target: int | None = None, *, observer: Observer | None = None) -> Report:
+    def rollback(self, target: int | None = None, *, observer: Observer | None = None, atomic: bool = False) -> Report:
         """Roll back the newest migration, or all above `target`, which stays; 0 means everything.
+
+        With `atomic` it is all of them or none.
 
         Raises:
             Irreversible: a migration on the way has no down script; nothing is rolled back then.
@@ -137,7 +140,7 @@ class Migrator:
                 return Plan(Direction.DOWN, ())  # the newest is another by now: somebody else was faster
             return plan_rollback(status, target, ignore_missing=self.ignore_missing)
 
-        return self._run(judge, observer)
+        return self._run(judge, observer, atomic=atomic)
 
     def baseline(self, version: int) -> Report:
         """Record everything up to `version` as installed, and run nothing: the database has it all already.
@@ -218,14 +221,14 @@ class Migrator:
         return {"ignore_missing": self.ignore_missing, "accept_newer": self.on_newer == "accept"}
 
     @contextmanager
-    def _session(self) -> Iterator[Session]:
+    def _session(self, *, atomic: bool = False) -> Iterator[Session]:
         source = discover(self.source, ignored_chars=self.ignored_chars)
         with open_database(self.database, lock_timeout=self.lock_timeout) as database:
             ledgers = Ledgers(database, self.migration_table, self.sqlx_table)
-            yield Session(database, source, ledgers, strict=self.strict)
+            yield _kind_of_session(atomic=atomic)(database, source, ledgers, strict=self.strict)
 
-    def _run(self, judge: Judge, observer: Observer | None) -> Report:
-        with self._session() as session:
+    def _run(self, judge: Judge, observer: Observer | None, *, atomic: bool = False) -> Report:
+        with self._session(atomic=atomic) as session:
             status = session.status()
             if self.source is None:
                 session.refuse_other_schema(status)
@@ -240,3 +243,11 @@ class Migrator:
     def _writing(self, session: Session) -> AbstractContextManager[None]:  # noqa: ARG002  # the command watches it
         """Return what is entered while a plan is performed."""
         return nullcontext()
+
+
+def _kind_of_session(*, atomic: bool) -> type[Session]:
+    if not atomic:
+        return Session
+    from torc_migrations.single_transaction import AtomicSession
+
+    return AtomicSession

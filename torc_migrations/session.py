@@ -23,7 +23,7 @@ Judge: TypeAlias = "Callable[[Status], Plan]"
 Observer: TypeAlias = "Callable[[Outcome], None]"
 
 
-class _Overtaken(Exception):
+class Overtaken(Exception):
     """Somebody else has written, and what was planned next is not what there is to do now."""
 
 
@@ -116,7 +116,7 @@ class Session:
         try:
             with self._database.foreign_keys(directives.foreign_keys):
                 outcomes = perform(step, judge)
-        except _Overtaken:
+        except Overtaken:
             return ()
         settled = {outcome.step.migration.id for outcome in outcomes[1:]}
         self._steps = tuple(each for each in self._steps[1:] if each.migration.id not in settled)
@@ -160,9 +160,12 @@ class Session:
         """Make sure, inside the transaction, that a step is still what there is to do next."""
         if self._database.version() != self._seen:
             self._steps = judge(self._read()).steps
-        if self._steps[:1] != (step,):
-            raise _Overtaken
+        if not self._is_next(step):
+            raise Overtaken
         self._ledgers.create()
+
+    def _is_next(self, step: Step) -> bool:
+        return self._steps[:1] == (step,)
 
     def _run_script(self, step: Step, judge: Judge) -> bool:
         """Run a script, and tell whether it may have written into a ledger.

@@ -69,9 +69,12 @@ def test_the_public_names_are_these() -> None:
     [
         (
             "upgrade",
-            "(database, source=None, *, target=None, lock_timeout=300.0, ignore_missing=False, on_newer='accept')",
+            (
+                "(database, source=None, *, target=None, lock_timeout=300.0, ignore_missing=False, on_newer='accept',"
+                " atomic=False)"
+            ),
         ),
-        ("rollback", "(database, source=None, *, target=None, lock_timeout=300.0, ignore_missing=False)"),
+        ("rollback", "(database, source=None, *, target=None, lock_timeout=300.0, ignore_missing=False, atomic=False)"),
         (
             "apply",
             "(database, *versions, source=None, lock_timeout=300.0, ignore_missing=False, on_newer='accept')",

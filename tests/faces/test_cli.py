@@ -310,3 +310,16 @@ def test_a_command_without_a_database_says_how_to_name_one(torc: Torc, here: Pat
         "hint: say -d sqlite:///torc.db, or set DATABASE_URL in the environment, in .env, or in yoyo.ini\n"
     )
     assert everything_in(here) == {}
+
+
+def test_a_single_transaction_keeps_all_or_nothing(torc: Torc, here: Path, migrations: Path) -> None:
+    """`--single-transaction` prints what it did when all of it is kept, and nothing was done before an error."""
+    up = torc("-d", "app.db", "upgrade", "--single-transaction")
+    (migrations / "0001_create_book.rollback.sql").write_text("BORK;\n")
+    failed = torc("-d", "app.db", "rollback", "--single-transaction", "--target", "0", "--json")
+
+    assert (up.status, len(up.out.splitlines()), up.err) == (0, 3, "")
+    assert failed.status == 6
+    assert outcome_of(failed)["done"] == []
+    assert "hint: nothing of 1 was kept, nor of any other: the run is one transaction\n" in failed.err
+    assert tables(here / "app.db") == {"book", "author"}

@@ -1,0 +1,144 @@
+"""Perform all steps of a plan in one transaction: all of them, or none."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import suppress
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from torc_migrations.authorizer import Touched
+from torc_migrations.database import quote_identifier
+from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolations
+from torc_migrations.execution import commits_by_itself, run, unwanted_commit
+from torc_migrations.foreign_keys import new_violations, violations
+from torc_migrations.plan import Outcome, Step
+from torc_migrations.session import Judge, Overtaken, Session
+
+if TYPE_CHECKING:
+    from torc_migrations.foreign_keys import Violation
+
+_NOR_ANY_OTHER = "nor of any other: the run is one transaction"
+_ONE_BY_ONE = "take {it} out, or run without --single-transaction (in Python: atomic=True)"
+
+SELECT_READERS = """
+    SELECT +sql
+    FROM sqlite_master
+    WHERE type IN ('view', 'trigger')
+"""
+
+
+class AtomicSession(Session):
+    """An operation whose steps are kept together, or not at all."""
+
+    def _check_scripts(self) -> None:
+        """Refuse, before anything runs, what cannot be part of one transaction."""
+        super()._check_scripts()
+        self._planned = self._steps
+        switches: dict[bool, str] = {}
+        for step in self._steps:
+            if step.script is None:
+                continue
+            if not step.script.directives.transactional:
+                path = step.script.path
+                hint = _ONE_BY_ONE.format(it="the directive")
+                raise BadScript(path, f"{path} asks for no transaction, and the whole run is to be one", hint=hint)
+            if commits_by_itself(step):
+                raise unwanted_commit(step)
+            switches.setdefault(step.script.directives.foreign_keys, step.script.path)
+        if len(switches) > 1:
+            raise _mixed_foreign_keys(on=switches[True], off=switches[False])
+
+    def _perform_next(self, judge: Judge) -> tuple[Outcome, ...]:
+        """Perform everything that there is to do."""
+        if self._steps is not self._planned:
+            self._check_scripts()
+        enforced = any(step.script.directives.foreign_keys for step in self._steps if step.script)
+        try:
+            with self._database.foreign_keys(enforced), self._database.transaction():
+                self._expect(self._steps[0], judge)
+                outcomes = self._perform_all(judge)
+        except Overtaken:
+            return ()
+        except (ExecutionFailed, ForeignKeyViolations) as error:
+            error.hint = f"{error.hint}, {_NOR_ANY_OTHER}"
+            error.add_note(_NOR_ANY_OTHER)
+            raise
+        self._steps = ()
+        return outcomes
+
+    def _is_next(self, step: Step) -> bool:  # noqa: ARG002  # all of them are
+        return self._steps == self._planned
+
+    def _perform_all(self, judge: Judge) -> tuple[Outcome, ...]:
+        """Run all scripts, and refuse rows that point nowhere at the end, unless they did so before."""
+        touched = Touched()
+        outcomes = self._run_all(touched)
+        broken = violations(self._database, touched)
+        if broken:
+            self._begin_again(judge)
+            before = violations(self._database, touched)
+            new = new_violations(broken, before)
+            if new:
+                culprit = self._culprit(new, touched)
+                raise ForeignKeyViolations(culprit, tuple((each.table, each.rowid, each.parent) for each in new))
+            outcomes = self._run_all(touched)
+        return outcomes
+
+    def _begin_again(self, judge: Judge) -> None:
+        self._database.begin_again()
+        self._expect(self._steps[0], judge)
+
+    def _run_all(self, touched: Touched) -> tuple[Outcome, ...]:
+        """Run all scripts and write all records: at the end, which is faster, unless somebody might look for them."""
+        at_once = self._ledgers_are_looked_at()
+        outcomes = []
+        for step in self._steps:
+            outcomes.append(Outcome(step, self._run_one(step, touched)))
+            if at_once:
+                self._write(*outcomes[-1])
+        for outcome in () if at_once else outcomes:
+            self._write(*outcome)
+        return tuple(outcomes)
+
+    def _run_one(self, step: Step, touched: Touched) -> int:
+        started = perf_counter_ns()
+        run(self._database, step, touched)
+        elapsed_ns = perf_counter_ns() - started
+        self._release(touched.savepoints)
+        self._check_ledgers(step, touched)
+        return elapsed_ns
+
+    def _release(self, savepoints: set[str]) -> None:
+        """Forget the savepoints that a script has left, so that no later one can go back to them."""
+        while savepoints:
+            name = quote_identifier(savepoints.pop())
+            with suppress(sqlite3.OperationalError):  # there is none of that name any more
+                while True:
+                    self._database.execute(f"RELEASE {name}")
+
+    def _ledgers_are_looked_at(self) -> bool:
+        """Tell whether a script names a table of a ledger, or a view or a trigger does that a script may use."""
+        names = b"|".join(re.escape(name.encode()) for name in self._ledgers.tables)
+        named = re.compile(names, re.IGNORECASE).search
+        if any(named(step.script.sql) for step in self._steps if step.script):
+            return True
+        return any(named(str(sql).encode()) for (sql,) in self._database.execute(SELECT_READERS))
+
+    def _culprit(self, new: tuple[Violation, ...], touched: Touched) -> Step:
+        """Return the step that made the first of some violations, by running the scripts once more."""
+        pointers = {violation.pointer for violation in new}
+        for step in self._steps:
+            run(self._database, step, touched)
+            if any(violation.pointer in pointers for violation in violations(self._database, touched)):
+                return step
+        return self._steps[-1]
+
+
+def _mixed_foreign_keys(*, on: str, off: str) -> BadScript:
+    return BadScript(
+        on,
+        f"{on} wants foreign keys on, {off} wants them off, and no transaction can switch them",
+        hint=_ONE_BY_ONE.format(it="`-- foreign-keys: on`"),
+    )
