@@ -10,7 +10,8 @@ import os
 import socket
 import sqlite3
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
         self._in_transaction = True
         self._internal_schema_updated = True
         self._formatted: dict[str, str] = {}
+        self._collected: dict[str, list[Mapping[str, object]]] | None = None
         self._who = {"username": _username(), "hostname": socket.gethostname()}
         self.comment = ""
 
@@ -75,7 +77,22 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
         """Run one statement; times are bound as text, because how Python adapts them is its host's affair."""
         parameters = {name: _as_text(value) for name, value in (params or {}).items()}
-        return sqlite3.Cursor(self._connection).execute(sql, parameters)
+        cursor = sqlite3.Cursor(self._connection)
+        if self._collected is None:
+            return cursor.execute(sql, parameters)
+        self._collected.setdefault(sql, []).append(parameters)
+        return cursor
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Run at the end what is to be run inside, all parameters of one statement after the other."""
+        collected = self._collected = dict[str, list[Mapping[str, object]]]()
+        try:
+            yield
+        finally:
+            self._collected = None
+        for sql, parameters in collected.items():
+            sqlite3.Cursor(self._connection).executemany(sql, parameters)
 
     def format_sql(self, s: str, **kwargs: str) -> str:
         """Put the names of tables and columns into one of yoyo's templates, once."""

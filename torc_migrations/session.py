@@ -15,6 +15,7 @@ from torc_migrations.script import Directives
 from torc_migrations.status import State, Status, compare
 
 if TYPE_CHECKING:
+    from torc_migrations.authorizer import Touched
     from torc_migrations.database import Database
     from torc_migrations.ledger import Ledgers
     from torc_migrations.migration import Source
@@ -184,10 +185,13 @@ class Session:
             if new:
                 raise ForeignKeyViolations(step, tuple((each.table, each.rowid, each.parent) for each in new))
             run(self._database, step)
-        wrote_ledgers = touched.all_tables or bool(touched.tables & self._ledgers.tables)
+        wrote_ledgers = self._may_have_written_ledgers(touched)
         if wrote_ledgers:
             self._check_ledgers(step)
         return wrote_ledgers
+
+    def _may_have_written_ledgers(self, touched: Touched) -> bool:
+        return touched.all_tables or bool(touched.tables & self._ledgers.tables)
 
     def _run_in_pieces(self, step: Step, judge: Judge) -> None:
         """Run a script that commits by itself; its records are written in the transaction that it leaves, or after."""

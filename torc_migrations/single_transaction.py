@@ -13,10 +13,12 @@ from torc_migrations.database import quote_identifier
 from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolations
 from torc_migrations.execution import commits_by_itself, run, unwanted_commit
 from torc_migrations.foreign_keys import new_violations, violations
-from torc_migrations.plan import Outcome, Step
+from torc_migrations.plan import Action, Outcome, Step
 from torc_migrations.session import Judge, Overtaken, Session
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torc_migrations.foreign_keys import Violation
 
 _NOR_ANY_OTHER = "nor of any other: the run is one transaction"
@@ -92,22 +94,38 @@ class AtomicSession(Session):
 
     def _run_all(self, touched: Touched) -> tuple[Outcome, ...]:
         """Run all scripts and write all records: at the end, which is faster, unless somebody might look for them."""
-        at_once = self._ledgers_are_looked_at()
-        outcomes = []
-        for step in self._steps:
-            outcomes.append(Outcome(step, self._run_one(step, touched)))
-            if at_once:
-                self._write(*outcomes[-1])
-        for outcome in () if at_once else outcomes:
-            self._write(*outcome)
+        if self._ledgers_are_looked_at():
+            return tuple(self._run_and_write_each(touched))
+        outcomes = [Outcome(step, self._run_one(step, touched)) for step in self._steps]
+        self._write_all(outcomes)
         return tuple(outcomes)
+
+    def _run_and_write_each(self, touched: Touched) -> Iterator[Outcome]:
+        settled: set[int] = set()
+        for step in self._steps:
+            if step.migration.version in settled:
+                continue
+            outcome = Outcome(step, self._run_one(step, touched))
+            self._write(*outcome)
+            yield outcome
+            for other in self._settle() if self._may_have_written_ledgers(touched) else ():
+                settled.add(other.step.migration.version)
+                yield other
+
+    def _write_all(self, outcomes: list[Outcome]) -> None:
+        """Write all records; what a ledger had too little or too much of came first in the plan, and does here."""
+        for outcome in outcomes:
+            if outcome.step.action is not Action.APPLY:
+                self._write(*outcome)
+        self._ledgers.record_all([outcome for outcome in outcomes if outcome.step.action is Action.APPLY])
 
     def _run_one(self, step: Step, touched: Touched) -> int:
         started = perf_counter_ns()
         run(self._database, step, touched)
         elapsed_ns = perf_counter_ns() - started
         self._release(touched.savepoints)
-        self._check_ledgers(step, touched)
+        if self._may_have_written_ledgers(touched):
+            self._check_ledgers(step)
         return elapsed_ns
 
     def _release(self, savepoints: set[str]) -> None:
