@@ -170,6 +170,28 @@ def test_a_script_sees_the_records_of_those_before_it(sqlite: SQLiteUnderTest, f
     assert sqlite.execute("SELECT v FROM seen") == [(1,), (2,)]
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "DELETE FROM _sqlx_migrations; DROP TABLE t1;",
+        (
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)"
+            " SELECT 3, description, success, checksum, 0 FROM _sqlx_migrations;"
+        ),
+    ],
+)
+def test_a_script_that_writes_a_ledger_does_what_it_does_alone(tmp_path: Path, folder, script):
+    """What it erases is erased in both ledgers, what it records is recorded in both and not run."""
+    source = folder({**ladder(4), "2_make_t2": script})
+    ends = [SQLiteUnderTest(tmp_path / name) for name in ("together.db", "alone.db")]
+
+    together, alone = (upgrade(end.path, source, atomic=end is ends[0]) for end in ends)
+
+    assert [each.step.as_dict() for each in together.outcomes] == [each.step.as_dict() for each in alone.outcomes]
+    assert ends[0].tables() == ends[1].tables()
+    assert ends[0].ledgers() == ends[1].ledgers()
+
+
 def test_a_script_that_drops_a_ledger_is_refused(sqlite: SQLiteUnderTest, folder):
     """What takes away the place of its own record is named, and nothing is kept."""
     source = folder({**ladder(1), "2_drop": "DROP TABLE _yoyo_log;", "3_x": "CREATE TABLE x (y);"})
