@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torc_migrations.foreign_keys import Violation
 
-_NOR_ANY_OTHER = "nor of any other: the run is one transaction"
+_NOTHING_KEPT = "nothing of the run was kept: it is one transaction"
 _ONE_BY_ONE = "take {it} out, or run without --single-transaction (in Python: atomic=True)"
 
 SELECT_READERS = """
@@ -64,8 +64,8 @@ class AtomicSession(Session):
         except Overtaken:
             return ()
         except (ExecutionFailed, ForeignKeyViolations) as error:
-            error.hint = f"{error.hint}, {_NOR_ANY_OTHER}"
-            error.add_note(_NOR_ANY_OTHER)
+            error.hint = _NOTHING_KEPT
+            error.add_note(_NOTHING_KEPT)
             raise
         self._steps = ()
         return outcomes
@@ -101,23 +101,25 @@ class AtomicSession(Session):
         return tuple(outcomes)
 
     def _run_and_write_each(self, touched: Touched) -> Iterator[Outcome]:
-        settled: set[int] = set()
+        settled: set[str] = set()
         for step in self._steps:
-            if step.migration.version in settled:
+            if step.migration.id in settled:
                 continue
             outcome = Outcome(step, self._run_one(step, touched))
             self._write(*outcome)
             yield outcome
             for other in self._settle() if self._may_have_written_ledgers(touched) else ():
-                settled.add(other.step.migration.version)
+                settled.add(other.step.migration.id)
                 yield other
 
     def _write_all(self, outcomes: list[Outcome]) -> None:
-        """Write all records; what a ledger had too little or too much of came first in the plan, and does here."""
+        """Write all records in the order of the plan: adoptions, what was applied, hooks."""
+        applied = [outcome for outcome in outcomes if outcome.step.action is Action.APPLY]
         for outcome in outcomes:
             if outcome.step.action is not Action.APPLY:
                 self._write(*outcome)
-        self._ledgers.record_all([outcome for outcome in outcomes if outcome.step.action is Action.APPLY])
+            elif outcome is applied[-1]:
+                self._ledgers.record_all(applied)
 
     def _run_one(self, step: Step, touched: Touched) -> int:
         started = perf_counter_ns()

@@ -67,6 +67,22 @@ def test_hooks_run_as_often_as_with_stock_yoyo(sqlite: SQLiteUnderTest, folder, 
     assert sqlite.execute(lines) == theirs.execute(lines)
 
 
+def test_hooks_are_part_of_one_transaction_for_all(sqlite: SQLiteUnderTest, folder):
+    """With `atomic` a hook that fails takes everything back; and afterwards none is due."""
+    source = folder({**FILES, **BROKEN})
+
+    with pytest.raises(errors.ExecutionFailed) as failure:
+        upgrade(sqlite.path, source, atomic=True)
+    after_failure = sqlite.tables()
+    folder({"post-apply_two": FILES["post-apply_two"]})
+    upgrade(sqlite.path, source, atomic=True)
+
+    assert failure.value.hint == "nothing of the run was kept: it is one transaction"
+    assert after_failure == {}
+    assert runs(sqlite) == ["one", "two"]
+    assert due(sqlite, source) == []
+
+
 def test_a_failed_hook_is_told_and_run_again(sqlite: SQLiteUnderTest, folder):
     """The error names the hook, and says what was applied; the next upgrade runs it although nothing is pending."""
     source = folder({**FILES, **BROKEN})

@@ -321,5 +321,5 @@ def test_a_single_transaction_keeps_all_or_nothing(torc: Torc, here: Path, migra
     assert (up.status, len(up.out.splitlines()), up.err) == (0, 3, "")
     assert failed.status == 6
     assert outcome_of(failed)["done"] == []
-    assert "hint: nothing of 1 was kept, nor of any other: the run is one transaction\n" in failed.err
+    assert "hint: nothing of the run was kept: it is one transaction\n" in failed.err
     assert tables(here / "app.db") == {"book", "author"}
