@@ -16,7 +16,7 @@ NAME = PACKAGE.name
 
 # From the ground up: a module imports from floors below its own, never from its own or from above.
 FLOORS = (
-    ("_version", "errors", "log"),
+    ("_version", "errors", "log", "plain_arguments", "values"),
     ("authorizer", "index_report", "listing", "script", "url"),
     ("checksum", "lock", "query_plan"),
     ("migration",),

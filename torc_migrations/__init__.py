@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torc_migrations import errors
 from torc_migrations.database import DatabaseLike
 from torc_migrations.migration import SourceLike
@@ -11,6 +9,7 @@ from torc_migrations.migrator import Migrator, OnNewer
 from torc_migrations.plan import Report
 from torc_migrations.status import Status
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from torc_migrations.verification import Finding
 

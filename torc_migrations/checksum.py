@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8 as BOM
 from hashlib import sha384
-
-from torc_migrations.script import BOM
 
 
 def checksum(sql: bytes, ignored: str = "") -> bytes:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from torc_migrations.errors import MigrationError, SourceError, UrlError
 from torc_migrations.log import on_first_use
 from torc_migrations.migration import SHIPPED, combine, discover
 from torc_migrations.migrator import Migrator
+from torc_migrations.plain_arguments import parse_plain
 from torc_migrations.plan import plan_text, skipped_text
 from torc_migrations.terminal import OutputFailed, Terminal
 from torc_migrations.url import masked
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import Namespace
     from logging import Logger
+    from types import SimpleNamespace as Namespace
 
     from torc_migrations.config import Settings
     from torc_migrations.migration import SourceLike
@@ -58,16 +58,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str], terminal: Terminal) -> int:
-    from torc_migrations.arguments import parse
-
     try:
-        options = parse(words)
+        options = parse_plain(words) or _parse(words)
         on_first_use(lambda log: _show_log(log, terminal, options.verbose))
         return int(_VERBS[options.verb](options, terminal))
     except KeyboardInterrupt:
         return _tell_error(Interrupted(), terminal, as_json="--json" in words)
     except MigrationError as error:
         return _tell_error(error, terminal, as_json="--json" in words)
+
+
+def _parse(words: Sequence[str]) -> Namespace:
+    from torc_migrations.arguments import parse
+
+    return parse(words)
 
 
 def _settings(options: Namespace, terminal: Terminal) -> Settings:
@@ -137,6 +141,7 @@ def _watching_for_signals(interrupt: Callable[[], None]) -> Iterator[None]:
 
     https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
     """
+    import signal
     from threading import Thread
 
     reading, writing = os.pipe()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
 
 from torc_migrations.errors import SourceError, UrlError
+from torc_migrations.values import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from configparser import ConfigParser
 

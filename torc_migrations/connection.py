@@ -6,11 +6,11 @@ import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from typing import NamedTuple
 
 from torc_migrations.errors import CannotOpen, DatabaseFailed, LockTimeout
 from torc_migrations.lock import sqlite_holder
 from torc_migrations.url import Address
+from torc_migrations.values import NamedTuple
 
 # What PRAGMA sets for a connection and can be read back, and does not reset itself.
 PRAGMAS = (
@@ -153,10 +153,10 @@ def _uri(path: str | None, how: str) -> str:
     """Return a `file:` URI; the only way to tell SQLite not to create a file, and to give it a path with a `?`."""
     if path is None:
         return ":memory:"
-    from urllib.parse import quote
-
     path = os.path.abspath(path).replace(os.sep, "/")
-    return f"file://{'' if path.startswith('/') else '/'}{quote(os.fsencode(path))}?{how}"
+    for special in "%?#":  # all that https://sqlite.org/uri.html gives a meaning to; `%` first
+        path = path.replace(special, f"%{ord(special):x}")
+    return f"file://{'' if path.startswith('/') else '/'}{path}?{how}"
 
 
 class File(NamedTuple):

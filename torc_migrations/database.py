@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from torc_migrations.connection import (
     PRAGMAS,
@@ -34,17 +33,19 @@ from torc_migrations.lock import Patience, YoyoHolder, sqlite_holder, sqlite_rea
 from torc_migrations.log import logger
 from torc_migrations.url import Address, parse_url
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol, TypeAlias
+
     from torc_migrations.authorizer import Touched
 
+    class HasConnection(Protocol):
+        """What wraps a connection and keeps it in `conn`, as `sqlite_utils.Database` does."""
+
+        conn: sqlite3.Connection
+
+
 _NEVER_READ = -1
-
-
-class HasConnection(Protocol):
-    """What wraps a connection and keeps it in `conn`, as `sqlite_utils.Database` does."""
-
-    conn: sqlite3.Connection
-
 
 DatabaseLike: TypeAlias = "str | os.PathLike[str] | sqlite3.Connection | HasConnection"
 

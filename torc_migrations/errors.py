@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from torc_migrations.plan import Report, Step
 
@@ -40,7 +39,7 @@ class MigrationError(Exception):
         plain = {name: fact for name, fact in vars(self).items() if isinstance(fact, (str, int, float, bool))}
         return {"type": type(self).__name__, "message": str(self), "exit_code": self.exit_code, **plain}
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _restore, (type(self), self.args, self.__dict__)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from functools import partial
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
 
 from torc_migrations.authorizer import Touched
 from torc_migrations.connection import PRAGMAS
@@ -22,6 +21,7 @@ from torc_migrations.script import (
     transaction_words,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from torc_migrations.database import Database
     from torc_migrations.migration import Script

@@ -6,10 +6,11 @@ import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
 
 from torc_migrations.database import Database, quote_identifier
+from torc_migrations.values import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from torc_migrations.authorizer import Touched
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from torc_migrations.errors import UrlError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import ArgumentParser
+    from types import SimpleNamespace as Namespace
 
     from torc_migrations.migration import SourceLike
     from torc_migrations.terminal import Terminal

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 from functools import cached_property
 from time import gmtime, strftime
-from typing import TYPE_CHECKING, Any
 
 from torc_migrations.database import Database, quote_identifier
 from torc_migrations.status import History, LogEntry, Recorded, SqlxRecord, YoyoRecord
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from torc_migrations.backend import LedgerBackend
     from torc_migrations.migration import Migration

@@ -6,11 +6,11 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from torc_migrations.errors import LockTimeout
 from torc_migrations.log import logger
 from torc_migrations.url import masked
+from torc_migrations.values import NamedTuple
 
 # Between two tries lies a hundredth of the time waited so far: whoever is let in late is late by that much, and an
 # application that writes all the time, and rests for moments only, is met at rest before long.

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from torc_migrations.checksum import checksum, is_twin
 from torc_migrations.errors import (
@@ -20,11 +18,15 @@ from torc_migrations.errors import (
 )
 from torc_migrations.listing import SHIPPED as SHIPPED  # where the other rooms look for it
 from torc_migrations.listing import File, list_files
-from torc_migrations.script import Directives, directives, frame, place
+from torc_migrations.values import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
     from pathlib import Path
+    from typing import TypeAlias
+
+    from torc_migrations.script import Directives
 
 SourceLike: TypeAlias = "str | os.PathLike[str] | Traversable | Source | None"
 
@@ -33,11 +35,7 @@ _UP, _DOWN, _ROLLBACK, _SIMPLE = ".up.sql", ".down.sql", ".rollback.sql", ".sql"
 _HOOK = "post-apply"
 # sqlx's versions are signed, of 64 bits; no file's name is longer than 255 bytes, a name in a zip may be.
 _VERSIONS = range(-(2**63), 2**63)
-_NUMBER = re.compile(r"[+-]?[0-9]{1,255}\Z")
-# `20230101_01_AbCdE-some-words`, as `yoyo new` names its files: date, count, five random letters.
-_YOYO_GENERATED = re.compile(r"([0-9]{8})_([0-9]{2})_[A-Za-z0-9]{5}(?:-(.*))?\Z")
-# `0001.create-foo`, `001-create`: what else folders for yoyo are named like.
-_YOYO_WILD = re.compile(r"([0-9]+)[.-]+(.+)\Z")
+_LONGEST_NUMBER = 255
 
 
 class Layout(Enum):
@@ -80,6 +78,8 @@ class Script:
         Raises:
             BadScript: a directive has a value that it cannot have.
         """
+        from torc_migrations.script import directives
+
         try:
             return directives(self.sql)
         except ValueError as error:
@@ -120,6 +120,8 @@ def _checked(path: str, sql: bytes) -> bytes:
 
 
 def _bad_byte(path: str, sql: bytes, offset: int, what: str) -> BadScript:
+    from torc_migrations.script import frame, place
+
     where = place(sql, offset)
     return BadScript(
         path,
@@ -328,11 +330,9 @@ def _suffix(name: str, layout: Layout) -> str:
 
 def _named(source: str, file: File, suffix: str, layout: Layout) -> _Named | None:
     stem = file.name.removesuffix(suffix)
-    if layout is not Layout.SQLX:
-        if generated := _YOYO_GENERATED.match(stem):
-            return _Named(file, stem, int(generated[1] + generated[2]), _words(generated[3] or ""))
-        if wild := _YOYO_WILD.match(stem):
-            return _Named(file, stem, _version(source, file.name, wild[1]), _words(wild[2]))
+    if layout is not Layout.SQLX and (found := _generated(stem) or _wild(stem)):
+        number, words = found
+        return _Named(file, stem, _version(source, file.name, number), _words(words))
     number, underscore, rest = stem.partition("_")
     if underscore:
         description = _trimmed(rest, suffix).replace("_", " ")
@@ -342,6 +342,24 @@ def _named(source: str, file: File, suffix: str, layout: Layout) -> _Named | Non
     if layout is Layout.YOYO:
         raise BadName(source, file.name)  # stock yoyo would run it
     return None
+
+
+def _generated(stem: str) -> tuple[str, str] | None:
+    """Read `20230101_01_AbCdE-some-words`, as `yoyo new` names its files: date, count, five random letters."""
+    date, _, rest = stem.partition("_")
+    count, _, rest = rest.partition("_")
+    letters, _, words = rest.partition("-")
+    fits = len(date) == 8 and len(count) == 2 and len(letters) == 5
+    if fits and _is_number(date + count) and letters.isascii() and letters.isalnum():
+        return date + count, words
+    return None
+
+
+def _wild(stem: str) -> tuple[str, str] | None:
+    """Read `0001.create-foo` or `001-create`: what else folders for yoyo are named like."""
+    rest = stem.lstrip("0123456789")
+    words = rest.lstrip(".-")
+    return (stem.removesuffix(rest), words) if rest != stem and rest != words and words else None
 
 
 def _trimmed(rest: str, suffix: str) -> str:
@@ -356,9 +374,14 @@ def _words(text: str) -> str:
 
 
 def _version(source: str, name: str, number: str) -> int:
-    if not _NUMBER.match(number) or int(number) not in _VERSIONS:
+    digits = number[1:] if number.startswith(("+", "-")) else number
+    if not _is_number(digits) or len(digits) > _LONGEST_NUMBER or int(number) not in _VERSIONS:
         raise BadName(source, name)
     return int(number)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _migrations(halves: _Halves, ignored_chars: str) -> Iterator[Migration]:

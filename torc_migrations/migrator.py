@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from torc_migrations.database import DatabaseLike, open_database
 from torc_migrations.ledger import SQLX_TABLE, YOYO_TABLE, Ledgers
@@ -24,11 +23,14 @@ from torc_migrations.plan import (
 from torc_migrations.session import Judge, Observer, Session
 from torc_migrations.status import Status
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
+
     from torc_migrations.doctor import Diagnosis
 
-OnNewer: TypeAlias = Literal["accept", "refuse"]
-Ledger: TypeAlias = Literal["yoyo", "sqlx"]
+OnNewer: TypeAlias = "Literal['accept', 'refuse']"
+Ledger: TypeAlias = "Literal['yoyo', 'sqlx']"
 
 
 class Migrator:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from enum import Enum
-from typing import NamedTuple
 
 from torc_migrations.errors import (
     DependencyPending,
@@ -19,6 +18,7 @@ from torc_migrations.errors import (
 )
 from torc_migrations.migration import Migration, Script
 from torc_migrations.status import Entry, Status
+from torc_migrations.values import NamedTuple
 
 
 class Direction(Enum):

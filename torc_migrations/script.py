@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8 as BOM
 from collections.abc import Iterator
 from sqlite3 import complete_statement
-from typing import NamedTuple
 
-BOM = b"\xef\xbb\xbf"
+from torc_migrations.values import NamedTuple
 
 # What SQLite skips. A vertical tab is blank behind another blank only, and a comment that is never closed runs to
 # the end of the text, unless it is the last thing there: https://sqlite.org/src/file/src/tokenize.c

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, TypeAlias
 
 from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolations, MigrationError, OtherSchema
-from torc_migrations.execution import commits_by_itself, run, run_in_pieces, run_outside, unwanted_commit
-from torc_migrations.foreign_keys import new_violations, violations
 from torc_migrations.log import logger
 from torc_migrations.plan import Action, Outcome, Plan, Report, Step, duration_text, plan_settling
-from torc_migrations.script import Directives
 from torc_migrations.status import State, Status, compare
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from torc_migrations.authorizer import Touched
     from torc_migrations.database import Database
     from torc_migrations.ledger import Ledgers
@@ -112,10 +111,10 @@ class Session:
 
     def _perform_next(self, judge: Judge) -> tuple[Outcome, ...]:
         step = self._steps[0]
-        directives = step.script.directives if step.script else Directives()
-        perform = self._perform_whole if directives.transactional else self._perform_outside
+        directives = step.script.directives if step.script else None
+        perform = self._perform_outside if directives and not directives.transactional else self._perform_whole
         try:
-            with self._database.foreign_keys(directives.foreign_keys):
+            with self._database.foreign_keys(bool(directives and directives.foreign_keys)):
                 outcomes = perform(step, judge)
         except Overtaken:
             return ()
@@ -135,6 +134,8 @@ class Session:
 
     def _perform_outside(self, step: Step, judge: Judge) -> tuple[Outcome, ...]:
         """Run one script that asks for no transaction; its records are written right after it."""
+        from torc_migrations.execution import run_outside
+
         with self._database.transaction():
             self._expect(step, judge)
         started = perf_counter_ns()
@@ -173,6 +174,9 @@ class Session:
 
         Rows that point nowhere are refused, unless they did so before.
         """
+        from torc_migrations.execution import commits_by_itself, run
+        from torc_migrations.foreign_keys import new_violations, violations
+
         if commits_by_itself(step):
             self._run_in_pieces(step, judge)
             return True
@@ -195,6 +199,8 @@ class Session:
 
     def _run_in_pieces(self, step: Step, judge: Judge) -> None:
         """Run a script that commits by itself; its records are written in the transaction that it leaves, or after."""
+        from torc_migrations.execution import run_in_pieces, unwanted_commit
+
         if self._strict:
             raise unwanted_commit(step)
         logger().warning("%s commits by itself: killed or failed half-way, it is not undone", step.migration.id)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import NamedTuple
 
 from torc_migrations.migration import Migration, Source
+from torc_migrations.values import NamedTuple
 
 _APPLIED = {"apply": True, "mark": True, "rollback": False, "unmark": False}
 

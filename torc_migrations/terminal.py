@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from typing import TextIO
 
 from torc_migrations.errors import MigrationError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from re import Match
+    from typing import TextIO
 
 _COLOURS = {"cyan": "36", "green": "32", "yellow": "33", "red": "31", "dim": "2"}
 _LABELS = {"error": "red", "hint": "cyan", "note": "yellow"}
@@ -18,10 +21,6 @@ _STATES = {
     "migrate": "green",
     "revert": "green",
 }
-_LINE = re.compile(
-    r"(?P<word>(?:Applied |Skipped |Can apply )?)(?P<version>[+-]?\d+)/"
-    rf"(?P<state>{'|'.join(map(re.escape, _STATES))}) (?P<text>.*?)(?P<time> \([0-9.]+(?:s|ms|µs|ns)\))?\n"
-)
 
 
 class OutputFailed(MigrationError):
@@ -43,7 +42,7 @@ class Terminal:
 
     def write_listing(self, text: str) -> None:
         """Write lines in the words of sqlx to standard output, in UTF-8 whatever the locale."""
-        self._write(_LINE.sub(_coloured, text) if self._colour_out else text)
+        self._write(_in_colours(text) if self._colour_out else text)
 
     def write_json(self, value: object) -> None:
         """Write one JSON document to standard output."""
@@ -105,7 +104,17 @@ def paint(text: str, colour: str) -> str:
     return f"\033[{_COLOURS[colour]}m{text}\033[0m"
 
 
-def _coloured(line: re.Match[str]) -> str:
+def _in_colours(listing: str) -> str:
+    import re
+
+    line = (
+        r"(?P<word>(?:Applied |Skipped |Can apply )?)(?P<version>[+-]?\d+)/"
+        rf"(?P<state>{'|'.join(map(re.escape, _STATES))}) (?P<text>.*?)(?P<time> \([0-9.]+(?:s|ms|µs|ns)\))?\n"
+    )
+    return re.sub(line, _coloured, listing)
+
+
+def _coloured(line: Match[str]) -> str:
     state = paint(line["state"], _STATES[line["state"]])
     time = " " + paint(line["time"].strip(), "dim") if line["time"] else ""
     return f"{line['word']}{paint(line['version'], 'cyan')}/{state} {line['text']}{time}\n"

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
-from typing import NamedTuple
 
 from torc_migrations.errors import UrlError
+from torc_migrations.values import NamedTuple
 
 SQLITE_SCHEMES = ("sqlite", "torc+sqlite")
 SERVER_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg", "mysql", "mariadb")
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 # To the last `@` there is: a password may hold any sign, and rather too much is hidden than too little.
-_PASSWORD = re.compile(
-    r"(://[^/?#@:]*|\A(?!(?:torc\+)?sqlite:)[^/?#@:]{2,}(?=:(?!//))):.*@",
-    re.DOTALL | re.IGNORECASE,
-)
-_SECRET_PARAMETER = re.compile(r"([?&;][^?&;=#]*(?:pass|pwd|secret|token|key)[^?&;=#]*=)[^&;#]*", re.IGNORECASE)
+_BEFORE_AT = r"(?si)(://[^/?#@:]*|\A(?!(?:torc\+)?sqlite:)[^/?#@:]{2,}(?=:(?!//))):.*@"
+_PARAMETER = r"(?i)([?&;][^?&;=#]*(?:pass|pwd|secret|token|key)[^?&;=#]*=)[^&;#]*"
 _MODES = ("ro", "rw", "rwc", "memory")
 
 
@@ -38,7 +33,9 @@ class Address(NamedTuple):
 
 def masked(url: str) -> str:
     """Return a URL with every password in it replaced by `***`."""
-    return _SECRET_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
+    import re  # costs as much as reading 200 migrations, and only messages want it
+
+    return re.sub(_PARAMETER, r"\1***", re.sub(_BEFORE_AT, r"\1:***@", url))
 
 
 def parse_url(text: str) -> Address:
@@ -55,10 +52,10 @@ def parse_url(text: str) -> Address:
         raise UrlError(text, "the database's address is empty", hint="say sqlite:///path/to/file.db")
     if "\0" in text:
         raise UrlError(masked(text), "a path cannot hold a NUL")
-    scheme = _SCHEME.match(text)
-    if scheme is None:
+    scheme, colon, rest = text.partition(":")
+    if not (colon and _is_scheme(scheme)):
         return Address(None if text == ":memory:" else text)
-    name = scheme[1].lower()
+    name = scheme.lower()
     if name in SERVER_SCHEMES:
         raise UrlError(
             masked(text),
@@ -71,7 +68,13 @@ def parse_url(text: str) -> Address:
             f"unknown scheme {name!r} in {masked(text)!r}",
             hint="say sqlite:///path/to/file.db, or ./ before a file whose name has a colon",
         )
-    return _sqlite_address(text, text[scheme.end() :])
+    return _sqlite_address(text, rest)
+
+
+def _is_scheme(name: str) -> bool:
+    """Tell a scheme from a path that has a colon in it; one letter is a drive of Windows."""
+    letters = name.translate({ord(sign): None for sign in "+.-"})
+    return len(name) > 1 and name[0].isalpha() and letters.isalnum() and letters.isascii()
 
 
 def _sqlite_address(url: str, rest: str) -> Address:
