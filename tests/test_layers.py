@@ -20,7 +20,7 @@ FLOORS = (
     ("authorizer", "index_report", "listing", "script", "url"),
     ("checksum", "lock", "query_plan"),
     ("migration",),
-    ("connection", "expectation", "status"),
+    ("combination", "connection", "expectation", "status"),
     ("database", "plan"),
     ("backend", "execution", "foreign_keys"),
     ("ledger",),

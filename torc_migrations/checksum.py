@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8 as BOM
-from hashlib import sha384
+
+__all__ = ["checksum", "is_twin", "sha256"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hashlib import sha256, sha384
+else:
+    # Python's own SHA-2, as its `random` takes it: to load OpenSSL takes longer than to hash 1000 scripts.
+    try:
+        from _sha2 import sha256, sha384
+    except ImportError:
+        try:
+            from _sha256 import sha256  # Python 3.11
+            from _sha512 import sha384
+        except ImportError:
+            from hashlib import sha256, sha384  # a Python that is built without its own
 
 
 def checksum(sql: bytes, ignored: str = "") -> bytes:

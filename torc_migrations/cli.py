@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 
 from torc_migrations.errors import MigrationError, SourceError, UrlError
 from torc_migrations.log import on_first_use
-from torc_migrations.migration import SHIPPED, combine, discover
+from torc_migrations.migration import SHIPPED, discover
 from torc_migrations.migrator import Migrator
 from torc_migrations.plain_arguments import parse_plain
 from torc_migrations.plan import plan_text, skipped_text
@@ -99,6 +99,8 @@ def _tell_settings(settings: Settings, terminal: Terminal) -> None:
 def _source(settings: Settings) -> SourceLike:
     folders = [source.value for source in settings.sources]
     if len(folders) > 1:
+        from torc_migrations.combination import combine
+
         return combine(tuple(discover(folder, ignored_chars=settings.ignored_chars) for folder in folders))
     return folders[0] if folders else None
 

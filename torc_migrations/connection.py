@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 
 from torc_migrations.errors import CannotOpen, DatabaseFailed, LockTimeout
-from torc_migrations.lock import sqlite_holder
 from torc_migrations.url import Address
 from torc_migrations.values import NamedTuple
 
@@ -225,6 +224,8 @@ def explained(error: sqlite3.DatabaseError, address: Address) -> Exception:
     """Return the error of ours that says what the driver's means for this file."""
     reason = str(error)
     if isinstance(error, sqlite3.OperationalError) and is_busy(error):
+        from torc_migrations.lock import sqlite_holder
+
         return LockTimeout(address.name, sqlite_holder(address.path), 0)
     code = getattr(error, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_NOTADB:

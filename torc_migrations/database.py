@@ -29,7 +29,6 @@ from torc_migrations.connection import (
     write_pragma,
 )
 from torc_migrations.errors import CannotOpen, UrlError
-from torc_migrations.lock import Patience, YoyoHolder, sqlite_holder, sqlite_readers
 from torc_migrations.log import logger
 from torc_migrations.url import Address, parse_url
 
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from typing import Protocol, TypeAlias
 
     from torc_migrations.authorizer import Touched
+    from torc_migrations.lock import Patience, YoyoHolder
 
     class HasConnection(Protocol):
         """What wraps a connection and keeps it in `conn`, as `sqlite_utils.Database` does."""
@@ -166,6 +166,8 @@ class Database:
         self.execute("SELECT 1 FROM sqlite_master").fetchone()
 
     def _holder(self) -> str:
+        from torc_migrations.lock import sqlite_holder, sqlite_readers
+
         who = sqlite_readers if self.connection.in_transaction else sqlite_holder
         return who(self.address.path)
 
@@ -245,8 +247,13 @@ class Database:
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
-                patience = patience or Patience(self.name, self.lock_timeout)
+                patience = patience or self._patience()
             patience.nap(self._holder)
+
+    def _patience(self) -> Patience:
+        from torc_migrations.lock import Patience
+
+        return Patience(self.name, self.lock_timeout)
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -257,7 +264,7 @@ class Database:
             raise explained(error, self.address) from error
 
     def _begin(self) -> None:
-        patience = Patience(self.name, self.lock_timeout)
+        patience = self._patience()
         while holder := self._holder_unless_begun():
             patience.nap(holder)
         self._check_file()
@@ -301,7 +308,11 @@ class Database:
             if "no such table" in str(error):
                 return None
             raise
-        return YoyoHolder(int(row[0]), str(row[1])) if row else None
+        if row is None:
+            return None
+        from torc_migrations.lock import YoyoHolder
+
+        return YoyoHolder(int(row[0]), str(row[1]))
 
     def _check_file(self) -> None:
         """Make sure that we write to the file that others find under its name; in WAL mode SQLite does not look."""

@@ -184,8 +184,8 @@ class Ledgers:
             raise
 
     def _read_sqlx(self) -> dict[int, SqlxRecord]:
-        records = (SqlxRecord(*row) for row in self._rows(SELECT_SQLX_ROWS.format(table=self._sqlx_table)))  # type: ignore[arg-type]  # its columns
-        return {record.version: record for record in records}
+        rows = self._rows(SELECT_SQLX_ROWS.format(table=self._sqlx_table))
+        return {record.version: record for record in map(SqlxRecord._make, rows)}
 
     def _read_yoyo(self) -> dict[str, YoyoRecord]:
         table = quote_identifier(self._yoyo_table)

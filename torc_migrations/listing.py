@@ -62,7 +62,7 @@ def _package_folder(source: str) -> Traversable:
 def _folder_files(folder: str) -> list[File]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(File(_readable(entry.name), entry.path) for entry in entries if _is_file(entry))
+            files = [File(_readable(entry.name), entry.path) for entry in entries if _is_file(entry)]
     except FileNotFoundError as error:
         raise SourceError(folder, f"there is no folder {folder!r}", hint="name it with --source") from error
     except NotADirectoryError as error:
@@ -70,6 +70,7 @@ def _folder_files(folder: str) -> list[File]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error  # a NUL in the name is a ValueError
         raise SourceError(folder, f"cannot read the folder {folder!r}: {reason}") from error
+    return sorted(files, key=_name)
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
@@ -88,5 +89,8 @@ def _readable(name: str) -> str:
 def _resource_files(name: str, folder: Traversable) -> list[File]:
     if not folder.is_dir():
         raise SourceError(name, f"there is no folder {str(folder)!r}", hint="say package:NAME:FOLDER")
-    files = (File(file.name, str(file), file) for file in folder.iterdir() if file.is_file())
-    return sorted(files, key=lambda file: file.name)
+    return sorted((File(file.name, str(file), file) for file in folder.iterdir() if file.is_file()), key=_name)
+
+
+def _name(file: File) -> str:
+    return file.name

@@ -23,7 +23,7 @@ DEFAULTS: dict[str, object] = {
 _VERBS = {"status": "status", "info": "status", "upgrade": "upgrade", "run": "upgrade"}
 _OWN_DEFAULTS: dict[str, dict[str, object]] = {
     "status": {"exit_code": False},
-    "upgrade": {"target": None, "dry_run": False},
+    "upgrade": {"target": None, "dry_run": False, "single_transaction": False},
 }
 _OPTIONS = {
     "-d": "database",

@@ -100,9 +100,9 @@ class Entry(NamedTuple):
     @property
     def installed(self) -> bool:
         """Whether the migration is installed; where nothing can tell, whether sqlx's ledger says so."""
-        if self.verdict is Verdict.OUT_OF_STEP:
-            return self.sqlx is not None
-        return self.verdict is Verdict.INSTALLED
+        if self.verdict is Verdict.INSTALLED:
+            return True
+        return self.verdict is Verdict.OUT_OF_STEP and self.sqlx is not None
 
     @property
     def state(self) -> State:
@@ -114,7 +114,7 @@ class Entry(NamedTuple):
     @property
     def changed(self) -> bool:
         """Whether the file was edited after it was installed."""
-        return self.installed and self.sqlx is not None and self.sqlx.checksum != self.migration.checksum
+        return self.sqlx is not None and self.sqlx.checksum != self.migration.checksum and self.installed
 
     @property
     def is_twin(self) -> bool:
@@ -129,14 +129,16 @@ class Entry(NamedTuple):
     @property
     def in_step(self) -> bool:
         """Whether both ledgers say what is true."""
-        return not self.out_of_step and (self.sqlx is None) == (self.yoyo is None) == (not self.installed)
+        if self.verdict is Verdict.INSTALLED:
+            return self.sqlx is not None and self.yoyo is not None
+        return self.verdict is Verdict.PENDING and self.sqlx is None and self.yoyo is None
 
     @property
     def note(self) -> str | None:
         """What is amiss between the ledgers, in a sentence, or None."""
-        version = self.migration.version
         if self.in_step:
             return None
+        version = self.migration.version
         if self.out_of_step:
             return f"{version} is out of step: {_says('yoyo', self.yoyo)}, {_says('sqlx', self.sqlx)}"
         wrong = [name for name, row in (("yoyo", self.yoyo), ("sqlx", self.sqlx)) if (row is None) == self.installed]

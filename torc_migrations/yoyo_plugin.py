@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from yoyo.backends.core.sqlite3 import SQLiteBackend
 from yoyo.migrations import Migration as YoyoMigration
 
+from torc_migrations.combination import combine
 from torc_migrations.errors import BadScript, MigrationError, SourceError, UrlError
-from torc_migrations.migration import Layout, Source, combine, discover
+from torc_migrations.migration import Layout, Source, discover
 from torc_migrations.migrator import Migrator
 from torc_migrations.plan import Action
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from torc_migrations.combination import combine
 from torc_migrations.errors import (
     BadDependency,
     BadName,
@@ -21,7 +22,7 @@ from torc_migrations.errors import (
     MixedLayout,
     SourceError,
 )
-from torc_migrations.migration import SHIPPED, Layout, Script, combine, discover
+from torc_migrations.migration import SHIPPED, Layout, Script, discover
 from torc_migrations.status import Recorded, compare
 
 # Recorded from sqlx-cli 0.8.6 and 0.9.0, which agree: a folder that holds this file alone, and what

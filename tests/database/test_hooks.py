@@ -7,6 +7,8 @@ from contract import SQLiteUnderTest, stock_yoyo
 from other_tools import yoyo
 
 from torc_migrations import Migrator, apply, errors, rollback, status, upgrade
+from torc_migrations.combination import combine
+from torc_migrations.migration import discover
 
 RUNS = "CREATE TABLE IF NOT EXISTS runs (hook TEXT);\n"
 FILES = {
@@ -163,8 +165,6 @@ def test_a_database_of_others_makes_no_hook_due(sqlite: SQLiteUnderTest, folder)
 
 def test_hooks_of_two_folders_have_two_names(sqlite: SQLiteUnderTest, folder, tmp_path):
     """Two of one name would share their line in yoyo's log; yoyo runs both, we ask for another name."""
-    from torc_migrations.migration import combine, discover
-
     one = folder({"1_a": "", "post-apply": "SELECT 1;"})
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "2_b.sql").write_text("")

@@ -8,8 +8,9 @@ import pytest
 from small_shop import SHOP
 
 from torc_migrations import errors
+from torc_migrations.combination import combine
 from torc_migrations.expectation import find_expectations, parse
-from torc_migrations.migration import combine, discover
+from torc_migrations.migration import discover
 
 
 def test_a_file_holds_several(write):
