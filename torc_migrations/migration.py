@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 SourceLike: TypeAlias = "str | os.PathLike[str] | Traversable | Source | None"
 
 _UP, _DOWN, _ROLLBACK, _SIMPLE = ".up.sql", ".down.sql", ".rollback.sql", ".sql"
-# How the names of the scripts begin that yoyo runs after migrations were applied.
-_HOOK = "post-apply"
 # sqlx's versions are signed, of 64 bits; no file's name is longer than 255 bytes, a name in a zip may be.
 _VERSIONS = range(-(2**63), 2**63)
 _LONGEST_NUMBER = 255
@@ -215,7 +213,7 @@ def discover(source: SourceLike = None, *, ignored_chars: str = "") -> Source:
     if not migrations:
         raise SourceError(name, f"there is no migration in {name}", hint="`torc-migrations new DESCRIPTION` writes one")
     _check_dependencies(migrations)
-    return Source(name, migrations, layout, (*_notes(files), *halves.notes), tuple(_hooks(files)))
+    return Source(name, migrations, layout, (*_notes(files), *halves.notes), tuple(map(_hook, filter(_is_hook, files))))
 
 
 def _refuse_what_only_yoyo_runs(files: list[File]) -> None:
@@ -229,13 +227,12 @@ def _refuse_what_only_yoyo_runs(files: list[File]) -> None:
 
 
 def _is_hook(file: File) -> bool:
-    return file.name.startswith(_HOOK) and _is_sql(file) and not file.name.endswith((_ROLLBACK, _DOWN))
+    return file.name.startswith("post-apply") and _is_sql(file) and not file.name.endswith((_ROLLBACK, _DOWN))
 
 
-def _hooks(files: list[File]) -> Iterator[Migration]:
-    for file in filter(_is_hook, files):
-        name = file.name.removesuffix(_SIMPLE)
-        yield Migration(name, 0, name, Script(file.path, file.file), None, (), b"")
+def _hook(file: File) -> Migration:
+    name = file.name.removesuffix(_SIMPLE)
+    return Migration(name, 0, name, Script(file.path, file.file), None, (), b"")
 
 
 def _is_sql(file: File) -> bool:
