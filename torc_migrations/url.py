@@ -14,6 +14,7 @@ SERVER_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg", "mysql", "mari
 _BEFORE_AT = r"(?si)(://[^/?#@:]*|\A(?!(?:torc\+)?sqlite:)[^/?#@:]{2,}(?=:(?!//))):.*@"
 _PARAMETER = r"(?i)([?&;][^?&;=#]*(?:pass|pwd|secret|token|key)[^?&;=#]*=)[^&;#]*"
 _MODES = ("ro", "rw", "rwc", "memory")
+_SQLX_CACHES = ("cache=private", "cache=shared")  # each operation has its own connection, and shares nothing
 
 
 class Address(NamedTuple):
@@ -43,7 +44,7 @@ def parse_url(text: str) -> Address:
 
     `sqlite:rel.db`, `sqlite://rel.db` and `sqlite:///rel.db` are relative, as yoyo and SQLAlchemy have the last;
     `sqlite:/abs.db` and `sqlite:////abs.db` are absolute; `sqlite::memory:` and `:memory:` are in memory. In a URL
-    `%xx` is decoded and `?mode=ro|rw|rwc|memory` is honoured; a bare path is taken as it is.
+    `%xx` is decoded and `?mode=ro|rw|rwc|memory` is honoured; `?cache=` changes nothing. A bare path is taken as it is.
 
     Raises:
         UrlError: an unknown scheme or parameter, a database that we do not support, or a spelling that is a trap.
@@ -111,6 +112,8 @@ def _refuse_absolute_by_mistake(url: str, path: str) -> None:
 def _mode(url: str, query: str) -> str:
     mode = "rwc"
     for parameter in filter(None, query.split("&")):
+        if parameter in _SQLX_CACHES:
+            continue
         name, _, value = parameter.partition("=")
         if name != "mode" or value not in _MODES:
             raise UrlError(

@@ -46,7 +46,11 @@ class Sqlx(NamedTuple):
 
     def create(self, database: Path) -> None:
         """Make an empty database, as sqlx wants it before everything else."""
-        self._run("database", "create", "-D", f"sqlite:{database}", folder=database.parent)
+        self.create_at(f"sqlite:{database}", folder=database.parent)
+
+    def create_at(self, url: str, *, folder: Path) -> Said:
+        """Make an empty database at a URL."""
+        return self._run("database", "create", "-D", url, folder=folder)
 
     def _run(self, *arguments: str, folder: Path) -> Said:
         environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}

@@ -66,6 +66,8 @@ SPELLINGS = {
     "sqlite:///torc.db?mode=rwc": Address("torc.db", "rwc"),
     "sqlite:///torc.db?": Address("torc.db"),
     "sqlite:///torc.db?&mode=ro&": Address("torc.db", "ro"),
+    "sqlite:torc.db?mode=rw&cache=private": Address("torc.db", "rw"),
+    "sqlite:torc.db?cache=shared": Address("torc.db"),
 }
 REFUSED = {
     "": "the database's address is empty",
@@ -78,7 +80,7 @@ REFUSED = {
     "sqlite:x.db?mode=wild": "unknown parameter 'mode=wild' in 'sqlite:x.db?mode=wild'",
     "sqlite:x.db?mode": "unknown parameter 'mode' in 'sqlite:x.db?mode'",
     "sqlite:x.db?cache=ro": "unknown parameter 'cache=ro' in 'sqlite:x.db?cache=ro'",
-    "sqlite:x.db?cache=shared": "unknown parameter 'cache=shared' in 'sqlite:x.db?cache=shared'",
+    "sqlite:x.db?vfs=unix": "unknown parameter 'vfs=unix' in 'sqlite:x.db?vfs=unix'",
     "sqlite:x.db?password=hunter2": "unknown parameter 'password=***' in 'sqlite:x.db?password=***'",
     "postgresql://me@host/db": "postgresql databases are not supported yet (postgresql://me@host/db)",
     "postgres://me:hunter2@host/db": "postgres databases are not supported yet (postgres://me:***@host/db)",
@@ -144,7 +146,7 @@ def test_what_cannot_be_opened_is_said_in_a_sentence(text, sentence):
         ("sqlite:", "say sqlite:///path/to/file.db"),
         ("postgres://host/db", "SQLite is: sqlite:///path/to/file.db"),
         ("ab:c.db", "say sqlite:///path/to/file.db, or ./ before a file whose name has a colon"),
-        ("sqlite:x.db?cache=shared", "there is ?mode=ro, rw, rwc and memory"),
+        ("sqlite:x.db?vfs=unix", "there is ?mode=ro, rw, rwc and memory"),
     ],
 )
 def test_a_refusal_shows_the_way_out(text, hint):
