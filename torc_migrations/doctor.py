@@ -26,8 +26,9 @@ class Symptom(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """Everything that was found, worst first."""
+    """What is installed, in a sentence, and everything that was found, worst first."""
 
+    summary: str
     symptoms: tuple[Symptom, ...]
 
     @property
@@ -37,13 +38,15 @@ class Diagnosis(NamedTuple):
 
     def as_text(self) -> str:
         """Return it as lines for a person."""
-        if not self.symptoms:
-            return "nothing is amiss\n"
-        return "".join(f"{symptom.sentence}\n    {symptom.remedy}\n" for symptom in self.symptoms)
+        return f"{self.summary}\n" + "".join(f"{each.sentence}\n    {each.remedy}\n" for each in self.symptoms)
 
     def as_dict(self) -> dict[str, object]:
         """Return it as values that `json` takes."""
-        return {"healthy": self.healthy, "symptoms": [symptom._asdict() for symptom in self.symptoms]}
+        return {
+            "healthy": self.healthy,
+            "summary": self.summary,
+            "symptoms": [symptom._asdict() for symptom in self.symptoms],
+        }
 
 
 def diagnose(source: Source, status: Status, live: frozenset[str], lock: str | None = None) -> Diagnosis:
@@ -69,7 +72,14 @@ def diagnose(source: Source, status: Status, live: frozenset[str], lock: str | N
         *_due_hooks(status),
         *_folder(source),
     ]
-    return Diagnosis(tuple(symptoms))
+    return Diagnosis(_summary(status), tuple(symptoms))
+
+
+def _summary(status: Status) -> str:
+    installed, all_in_step = status.installed, all(entry.in_step for entry in status.entries)
+    newest = f", the newest is {installed[-1].id}" if installed else ""
+    ledgers = "the ledgers of yoyo and sqlx agree" if all_in_step else "the ledgers of yoyo and sqlx do not agree"
+    return f"{len(installed)} of {len(status.entries)} migrations are installed{newest}; {ledgers}"
 
 
 def _dirty(status: Status) -> Iterator[Symptom]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from torc_migrations.database import Database, open_database
@@ -83,7 +84,19 @@ def check_objects(source: Source, version: int, live: frozenset[str]) -> None:
         if made_at <= version:
             wanted = (wanted - made.removed) | made.added
     if missing := wanted - live:
-        raise NotThere(version, tuple(sorted(missing)))
+        raise NotThere(version, tuple(sorted(_telling(missing), key=_tables_first)))
+
+
+def _telling(missing: frozenset[str]) -> Iterator[str]:
+    """Leave out the columns of tables that are missing themselves."""
+    for name in missing:
+        kind, _, rest = name.partition(" ")
+        if kind != "column" or f"table {rest.partition('.')[0]}" not in missing:
+            yield name
+
+
+def _tables_first(name: str) -> tuple[bool, str]:
+    return not name.startswith("table "), name
 
 
 def _run_up(database: Database, migration: Migration) -> None:
