@@ -73,6 +73,8 @@ class Touched:
 
     def note_alter(self, text: str) -> None:
         """Judge an ALTER TABLE: a new column without REFERENCES can break no key, everything else might."""
-        words = text.upper() if self._alters else ""
+        if not self._alters:
+            return
+        words = text.upper()
         if "ALTER" in words:
             self.all_tables |= not re.match(_ADDS_COLUMN, words, re.VERBOSE | re.DOTALL) or "REFERENCES" in words

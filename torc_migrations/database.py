@@ -6,7 +6,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 
 from torc_migrations.connection import (
     PRAGMAS,
@@ -147,7 +146,7 @@ class Database:
         if self._is_open_to_scripts:
             self.connection.set_authorizer(None)
             self.connection.text_factory = str
-            self.patiently(partial(restore_pragmas, self.connection, self._pragmas, pragmas))
+            self.patiently(restore_pragmas, self.connection, self._pragmas, pragmas)
             self._is_open_to_scripts = False
 
     @contextmanager
@@ -237,12 +236,12 @@ class Database:
             # SQLite rolls back by itself when the connection closes; the first error is the one to tell.
             logger().exception("cannot roll back %s", self.name)
 
-    def patiently(self, act: Callable[[], None]) -> None:
+    def patiently(self, act: Callable[..., object], *arguments: object) -> None:
         """Do something as soon as nobody is in its way; SQLite's own waiting could not be interrupted."""
         patience: Patience | None = None
         while True:
             try:
-                act()
+                act(*arguments)
                 return
             except sqlite3.OperationalError as error:
                 if not is_busy(error):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from functools import partial
 from time import perf_counter_ns
 
 from torc_migrations.authorizer import Touched
@@ -122,21 +121,18 @@ def _run_statements(database: Database, step: Step, touched: Touched) -> None:
     if step.script is None:
         return
     log_all = logger().isEnabledFor(_DEBUG)
+    cursor = sqlite3.Cursor(database.connection)
     for statement in statements(step.script.sql):
-        started = perf_counter_ns()
-        _run_statement(database, step, statement, touched)
+        started = perf_counter_ns() if log_all else 0
+        try:
+            database.patiently(_exhaust, cursor, statement.text)
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            if interruption := _interruption(touched, error):
+                raise interruption from None
+            raise _script_error(step, statement, touched, error) from error
+        touched.note_alter(statement.text)
         if log_all:
             _log(step.script, statement, perf_counter_ns() - started)
-
-
-def _run_statement(database: Database, step: Step, statement: Statement, touched: Touched) -> None:
-    try:
-        database.patiently(partial(_exhaust, database, statement.text))
-    except (sqlite3.Error, sqlite3.Warning) as error:
-        if interruption := _interruption(touched, error):
-            raise interruption from None
-        raise _script_error(step, statement, touched, error) from error
-    touched.note_alter(statement.text)
 
 
 def _interruption(touched: Touched, error: Exception) -> BaseException | None:
@@ -147,8 +143,8 @@ def _interruption(touched: Touched, error: Exception) -> BaseException | None:
     return KeyboardInterrupt()  # it flew before our authorizer could catch it
 
 
-def _exhaust(database: Database, sql: str) -> None:
-    for _ in database.execute(sql):
+def _exhaust(cursor: sqlite3.Cursor, sql: str) -> None:
+    for _ in cursor.execute(sql):
         pass
 
 

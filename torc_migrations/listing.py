@@ -1,4 +1,4 @@
-"""List the files of a source: a folder, a package's resources, or the shipped schema."""
+"""List and read the files of a source: a folder, a package's resources, or the shipped schema."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHIPPED = "the torc schema that ships with this package"
+
+_TO_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # Windows would mend line endings
+_SMALL = 65_536
 
 
 class File(NamedTuple):
@@ -94,3 +97,16 @@ def _resource_files(name: str, folder: Traversable) -> list[File]:
 
 def _name(file: File) -> str:
     return file.name
+
+
+def read_bytes(path: str) -> bytes:
+    """Read a file whole; a small one in half the time that open() and its file would take."""
+    file = os.open(path, _TO_READ)
+    try:
+        sql = os.read(file, _SMALL)
+        if not os.read(file, 1):
+            return sql
+    finally:
+        os.close(file)
+    with open(path, "rb", buffering=0) as big:
+        return big.read()

@@ -16,7 +16,7 @@ from torc_migrations.errors import (
     SourceError,
 )
 from torc_migrations.listing import SHIPPED as SHIPPED  # where the other rooms look for it
-from torc_migrations.listing import File, list_files
+from torc_migrations.listing import File, list_files, read_bytes
 from torc_migrations.values import NamedTuple
 
 TYPE_CHECKING = False
@@ -33,8 +33,6 @@ _UP, _DOWN, _ROLLBACK, _SIMPLE = ".up.sql", ".down.sql", ".rollback.sql", ".sql"
 # sqlx's versions are signed, of 64 bits; no file's name is longer than 255 bytes, a name in a zip may be.
 _VERSIONS = range(-(2**63), 2**63)
 _LONGEST_NUMBER = 255
-_TO_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # Windows would mend line endings
-_SMALL = 65_536
 
 
 class Layout(Enum):
@@ -88,7 +86,7 @@ class Script:
         try:
             if self._file is not None:
                 return self._file.read_bytes()
-            return _read_bytes(self.path)
+            return read_bytes(self.path)
         except OSError as error:
             raise BadScript(self.path, f"cannot read {self.path}: {error.strerror or error}") from error
 
@@ -103,19 +101,6 @@ def _restored_script(path: str, sql: bytes | None) -> Script:
     script = Script(path)
     script._sql = sql
     return script
-
-
-def _read_bytes(path: str) -> bytes:
-    """Read a file whole; a small one in half the time that open() and its file would take."""
-    file = os.open(path, _TO_READ)
-    try:
-        sql = os.read(file, _SMALL)
-        if not os.read(file, 1):
-            return sql
-    finally:
-        os.close(file)
-    with open(path, "rb", buffering=0) as big:
-        return big.read()
 
 
 def _checked(path: str, sql: bytes) -> bytes:

@@ -494,3 +494,13 @@ def test_transaction_control_is_found(sql, words):
     found = [each.word for each in transaction_words(sql)]
 
     assert found == (words.split() if words else [])
+
+
+@pytest.mark.parametrize("before", range(2**20 - 9, 2**20 + 3))
+def test_transaction_words_are_found_wherever_they_stand(before):
+    """A long script is searched piece by piece, and a word may lie across two pieces."""
+    comment = b"--" + b" " * (before - 4) + b"\n\n"
+
+    (found,) = transaction_words(comment + b"Rollback;")
+
+    assert (found.word, len(comment)) == ("ROLLBACK", before)
