@@ -26,10 +26,15 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "torc_migrations"
 TESTS = {
-    "script": ("tests/core/test_script.py",),
+    "script": ("tests/core/test_script.py", "tests/database/test_scripts.py"),
     "status": ("tests/core/test_status.py", "tests/core/test_ledger_model.py"),
     "plan": ("tests/core/test_plan.py",),
-    "ledger": ("tests/database/test_ledger.py",),
+    "ledger": (
+        "tests/database/test_mending.py",
+        "tests/database/test_ledger_scripts.py",
+        "tests/database/test_scripts.py",
+        "tests/database/test_ledger.py",
+    ),
     "url": ("tests/core/test_url.py",),
     "checksum": ("tests/core/test_checksum.py",),
 }

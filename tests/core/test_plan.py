@@ -571,6 +571,8 @@ def test_a_step_knows_its_script():
     assert scripts == [ONE.up, ONE.down, None, None, None, ONE.up]
     assert [action.done for action in Action] == ["applied", "rolled back", "recorded", "erased", "repaired", "run"]
     assert [action.operation for action in Action] == ["apply", "rollback", "mark", "unmark", "mark", "apply"]
+    assert Step(ONE, Action.APPLY).reason == ""
+    assert Outcome(Step(ONE, Action.RECORD), 5).as_text() == ""
 
 
 # What Rust prints for `Duration::from_nanos(n)` with `{:?}`, as sqlx does; recorded from rustc 1.
@@ -640,6 +642,32 @@ def test_a_report_tells_its_direction():
     report = Report(Plan(Direction.DOWN, rolling_back(TWO), (ONE,), 1), ())
 
     assert report.as_dict() == {"direction": "down", "target": 1, "steps": [], "skipped": [1], "notes": []}
+
+
+def test_a_plan_says_everything_in_json():
+    """What would be done can be read by a machine, too."""
+    plan = Plan(Direction.UP, (Step(ONE, Action.RECORD), *applying(TWO)), (THREE,), 2, ("a note",))
+
+    assert json.loads(json.dumps(plan.as_dict())) == {
+        "direction": "up",
+        "target": 2,
+        "steps": [
+            {"version": 1, "id": "1_step", "action": "record"},
+            {"version": 2, "id": "2_step", "action": "apply"},
+        ],
+        "skipped": [3],
+        "notes": ["a note"],
+    }
+
+
+def test_a_note_tells_of_a_newer_database_only_where_that_is_what_was_accepted():
+    """Whoever ignores everything that is missing is not told that his database is ahead; older gaps are no news."""
+    ahead = status_of(TWO, said=installed(ONE, TWO, THREE))
+
+    assert plan_upgrade(ahead, ignore_missing=True).notes == ()
+    assert plan_upgrade(ahead, ignore_missing=True, accept_newer=True).notes == (
+        "3 is installed, but newer than every file: the database is ahead of this release",
+    )
 
 
 def test_a_report_says_everything_in_json():

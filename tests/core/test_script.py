@@ -156,6 +156,12 @@ CASES = {
     ),
     "empty statement inside a trigger": Case((TABLE, TRIGGER + b" SELECT 1;; DELETE FROM t; END;"), readable=False),
     "END that does not end the trigger": Case((TABLE, TRIGGER + b" SELECT 1; END x; SELECT 2; END;"), readable=False),
+    "empty statement at the end of a trigger": Case(
+        (TABLE, TRIGGER + b" SELECT 1;; END;", b" SELECT 2;"), readable=False
+    ),
+    "sign behind an END that does not end the trigger": Case(
+        (TABLE, TRIGGER + b" SELECT 1; END +; SELECT 2; END;"), readable=False
+    ),
     "unclosed comment": Case((b"SELECT 1;",), b" /* DROP TABLE t; -- and so on\n;"),
     "unclosed comment inside a statement": Case((TABLE, b"SELECT 1 /* ; DROP TABLE t;")),
     "unclosed comment with nothing in it": Case((b"SELECT 1;", b" /*"), readable=False),
@@ -307,6 +313,7 @@ def calls_of(function: object, work: Callable[[], object]) -> int:
     [
         (b"", 0, Place(1, 1, "")),
         (b"SELECT 1;", 7, Place(1, 8, "SELECT 1;")),
+        (b"\nab", 0, Place(1, 1, "")),
         (b"\nab", 2, Place(2, 2, "ab")),
         (b"a\nbc\nd", 0, Place(1, 1, "a")),
         (b"a\nbc\nd", 3, Place(2, 2, "bc")),
@@ -363,7 +370,7 @@ def test_frame_cuts_a_long_line_around_the_place():
 
     _, shown, caret = drawn.split("\n")
     assert len(shown) == len("   1 | ") + 120
-    assert shown.index("!") == caret.index("^")
+    assert shown.index("!") == caret.index("^") == len("   1 | ") + 60
 
 
 def test_frame_shows_the_beginning_of_a_long_line():
@@ -434,6 +441,7 @@ DIRECTIVES = {
     b"--transactional:FALSE\r\n": Directives(transactional=False),
     BOM + b"-- transactional: false\n": Directives(transactional=False),
     b"\n-- transactional: false\n": Directives(transactional=False),
+    b"\n-- why\n-- transactional: false\n": Directives(transactional=False),
     b"-- transactional: true\n": Directives(),
     b"-- no-transaction\n-- transactional: true\n": Directives(transactional=False),
     b"-- transactional: false\n-- transactional: true\n": Directives(transactional=False),
@@ -485,15 +493,17 @@ def test_directive_with_a_wrong_value_is_refused(sql, sentence):
             "COMMIT ROLLBACK BEGIN END",
         ),
         "savepoints": (b"SAVEPOINT s; ROLLBACK TO s; ROLLBACK TRANSACTION /* why */ TO SAVEPOINT s; RELEASE s;", []),
+        "a TO further on": (b"ROLLBACK; ALTER TABLE a RENAME TO b;", "ROLLBACK"),
         "a trigger": (TRIGGER + b" SELECT CASE WHEN 1 THEN 2 END; END; COMMIT;", "COMMIT"),
         "names and texts": (b'CREATE TABLE "commit" ("end" DEFAULT \'ROLLBACK;\'); -- BEGIN;\n', []),
     }.values(),
 )
 def test_transaction_control_is_found(sql, words):
     """BEGIN, COMMIT, END and ROLLBACK are found at the head of a statement, and nowhere else."""
-    found = [each.word for each in transaction_words(sql)]
+    found = list(transaction_words(sql))
 
-    assert found == (words.split() if words else [])
+    assert [each.word for each in found] == (words.split() if words else [])
+    assert [each.word for each in found if each.commits] == [each.word for each in found if each.word in "COMMIT END"]
 
 
 @pytest.mark.parametrize("before", range(2**20 - 9, 2**20 + 3))

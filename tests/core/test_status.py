@@ -275,6 +275,19 @@ def test_a_note_says_which_ledger_is_wrong(said, note):
     assert not status.clean
 
 
+@pytest.mark.parametrize(("operation", "yoyo"), [("apply", None), ("mark", None), ("rollback", YOYO), ("unmark", YOYO)])
+def test_a_log_that_contradicts_its_own_ledger_is_out_of_step(operation, yoyo):
+    """Whatever yoyo's last line says was done shows in yoyo's row, or somebody was stopped in between."""
+    assert judge(ROW, yoyo, history((operation, LATER))) is OUT_OF_STEP
+
+
+def test_the_identity_of_a_row_is_what_logs_hold_of_it():
+    """Its three parts stand in every database's log, separated by blanks."""
+    row = sqlx_row(ONE, at=SECOND, time=4711)._replace(rowid=9)
+
+    assert row.identity == f"9 {SECOND} 4711"
+
+
 @pytest.mark.parametrize(("sqlx", "listed"), [(None, State.PENDING), (ROW, State.INSTALLED)])
 def test_out_of_step_is_listed_as_sqlx_would_list_it(sqlx, listed):
     """Where nothing can tell, the listing says what sqlx's own would, and never that all is well."""
