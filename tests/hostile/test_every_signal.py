@@ -1,6 +1,6 @@
 """SIGINT, SIGTERM and SIGHUP at any moment of the command: nothing is half-done, and the next run goes on.
 
-`TORC_MIGRATIONS_TESTS=full pytest tests/hostile/test_signals.py` sends each of them at 200 random moments.
+`TORC_MIGRATIONS_TESTS=full pytest tests/hostile/test_every_signal.py` sends each of them at 200 random moments.
 """
 
 from __future__ import annotations
