@@ -28,7 +28,7 @@ PACKAGE = "torc_migrations"
 TESTS = {
     "script": ("tests/core/test_script.py", "tests/database/test_scripts.py"),
     "status": ("tests/core/test_status.py", "tests/core/test_ledger_model.py"),
-    "plan": ("tests/core/test_plan.py",),
+    "plan": ("tests/core/test_plan.py", "tests/database/test_ledger_scripts.py"),
     "ledger": (
         "tests/database/test_mending.py",
         "tests/database/test_ledger_scripts.py",

@@ -611,10 +611,12 @@ def test_durations_are_written_as_rust_writes_them(nanoseconds, text):
 
 def test_a_report_reads_as_sqlx_migrate_run():
     """A line for each script that ran and each migration that was skipped, none for an adoption."""
-    plan = Plan(Direction.UP, (Step(ONE, Action.RECORD), *applying(TWO)), (THREE,), 2)
+    plan = Plan(Direction.UP, (Step(ONE, Action.RECORD), *applying(TWO)), (THREE, FOUR), 2)
     report = Report(plan, (Outcome(plan.steps[0], 5), Outcome(plan.steps[1], 1_500_000)))
 
-    assert report.as_text() == "Applied 2/migrate step (1.5ms)\nSkipped 3/migrate step (0ns)\n"
+    assert report.as_text() == (
+        "Applied 2/migrate step (1.5ms)\nSkipped 3/migrate step (0ns)\nSkipped 4/migrate step (0ns)\n"
+    )
     assert report.applied == (2,)
 
 

@@ -9,7 +9,7 @@ import sys
 from contextlib import closing
 
 import pytest
-from contract import PATIENCE, SQLiteUnderTest, command, environment, ladder, python
+from contract import PATIENCE, SQLiteUnderTest, command, environment, ladder, python, sized
 
 from torc_migrations import Migrator, errors, rollback, upgrade
 
@@ -164,7 +164,7 @@ def test_large_script_needs_little_memory(sqlite: SQLiteUnderTest, folder):
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)"
     )
     line = f"INSERT INTO a VALUES ('{'🚀' * 20}');\n"
-    script = "CREATE TABLE a (x);\n" + line * (16_000_000 // len(line.encode()))
+    script = "CREATE TABLE a (x);\n" + line * (sized(16_000_000, 100_000_000) // len(line.encode()))
 
     needed = int(python(code, sqlite.path, folder({"1_large": script})))
 

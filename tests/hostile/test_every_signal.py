@@ -1,6 +1,6 @@
 """SIGINT, SIGTERM and SIGHUP at any moment of the command: nothing is half-done, and the next run goes on.
 
-`TORC_MIGRATIONS_TESTS=full pytest tests/hostile/test_every_signal.py` sends each of them at 200 random moments.
+`TORC_MIGRATIONS_TESTS=full pytest tests/hostile/test_every_signal.py` sends each of them at 100 random moments.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def test_command_that_is_signalled_leaves_nothing_half_done(sqlite: SQLiteUnderT
     subprocess.run([*words, "rollback", "--target", "0", "-y"], env=environment(), capture_output=True, check=True)
     longest = time.monotonic() - began
     ends = set()
-    for round_ in range(sized(4, 200)):
+    for round_ in range(sized(4, 100)):
         verb = ["upgrade"] if round_ % 2 else ["rollback", "--target", "0", "-y"]
         (rollback if round_ % 2 else upgrade)(sqlite.path, source, target=0 if round_ % 2 else None)
         process = subprocess.Popen(

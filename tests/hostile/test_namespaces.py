@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+import time
 
 import pytest
-from contract import PATIENCE, SQLiteUnderTest, command, environment, expect_line, ladder, start_python
+from contract import PATIENCE, SQLiteUnderTest, command, environment, expect_line, ladder, sized, start_python
 from namespaces import allowed, within, words
 
 from torc_migrations import errors, upgrade
@@ -67,3 +69,25 @@ def test_holder_outside_is_waited_for_inside(sqlite: SQLiteUnderTest, folder, jo
 
     assert said == "another process True\n"
     assert within(["--pid", "--fork", "--mount-proc"], WAITER, sqlite.path, source) == "(1, 2)\n"
+
+
+def test_stock_yoyo_in_another_container_loses_nothing(sqlite: SQLiteUnderTest, folder):
+    """Its row looks like that of a dead process here, so it is not waited for; whoever fails then fails as a whole."""
+    source = folder(ladder(12))
+    apply = ["-m", "yoyo", "apply", "-b", "-d", f"sqlite:///{sqlite.path}", source]
+    for number in range(sized(2, 40)):
+        yoyo = subprocess.Popen(
+            [*words(["--pid", "--fork"]), sys.executable, *apply],
+            env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        time.sleep(0.2 + 0.02 * (number % 20))
+        with contextlib.suppress(errors.ExecutionFailed, errors.OutOfStep):
+            upgrade(sqlite.path, source)
+        yoyo.communicate(timeout=PATIENCE)
+
+        for version in range(1, 13):
+            assert sqlite.execute(f"SELECT x FROM t{version}") in ([], [(version,)])
+        upgrade(sqlite.path, source)
+        assert sqlite.ledgers().agreed == tuple(range(1, 13))
+        assert all(sqlite.execute(f"SELECT x FROM t{version}") == [(version,)] for version in range(1, 13))
+        sqlite.path.unlink()
