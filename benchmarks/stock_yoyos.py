@@ -10,13 +10,26 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from subprocess import PIPE
 
 from torc_migrations import upgrade
 
 MIGRATIONS = 6
+
+# Loads stock yoyo's command, says so, and waits for the moment it is told.
+RUNNER = """
+import sys, time
+from yoyo.scripts.main import main
+print("ready", flush=True)
+moment = float(sys.stdin.readline())
+while time.monotonic() < moment:
+    pass
+main(["apply", "-b", "-d", *sys.argv[1:]])
+"""
 
 
 def write_source(folder: Path) -> str:
@@ -30,9 +43,17 @@ def write_source(folder: Path) -> str:
 
 
 def race(database: Path, source: str, count: int) -> list[str]:
-    """Run stock yoyo so many times at once, and return the last line that each one which failed has said."""
-    words = [sys.executable, "-m", "yoyo", "apply", "-b", "-d", f"sqlite:///{database}", source]
-    runs = [subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(count)]
+    """Run stock yoyo so many times at one moment, and return the last line of each one that failed."""
+    words = [sys.executable, "-c", RUNNER, f"sqlite:///{database}", source]
+    runs = [subprocess.Popen(words, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) for _ in range(count)]
+    for run in runs:
+        assert run.stdout is not None
+        run.stdout.readline()
+    moment = f"{time.monotonic() + 0.1}\n"
+    for run in runs:
+        assert run.stdin is not None
+        run.stdin.write(moment)
+        run.stdin.flush()
     said = [(run.communicate()[1], run.returncode) for run in runs]
     return [errors.strip().rpartition("\n")[2] for errors, status in said if status]
 
@@ -54,17 +75,19 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source = write_source(Path(folder, "source"))
-        for installed in (0, 2):
+        for installed, journal in ((0, "delete"), (0, "wal"), (2, "delete"), (2, "wal")):
             failures: Counter[str] = Counter()
             lost = 0
             for number in range(options.rounds):
-                database = Path(folder, f"{installed}-{number}.db")
+                database = Path(folder, f"{journal}-{installed}-{number}.db")
+                with closing(sqlite3.connect(database)) as connection:
+                    connection.execute(f"PRAGMA journal_mode = {journal}")
                 if installed:
                     upgrade(database, source, target=installed)
                 failures.update(race(database, source, options.runs))
                 upgrade(database, source)
                 lost += not is_whole(database)
-            began = "files with ledgers" if installed else "fresh files"
+            began = f"{journal} mode, {'files with ledgers' if installed else 'fresh files'}"
             print(f"{began}: {failures.total()} of {options.rounds * options.runs} failed; {lost} files not whole")
             for words, count in failures.most_common(4):
                 print(f"  {count} times: {words}")
