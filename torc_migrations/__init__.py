@@ -11,9 +11,12 @@ from torc_migrations.status import Status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
+
+    from torc_migrations.restoration import Restoration
     from torc_migrations.verification import Finding
 
-__all__ = ["Migrator", "apply", "errors", "rollback", "status", "upgrade", "verify"]
+__all__ = ["Migrator", "apply", "errors", "restore", "rollback", "status", "upgrade", "verify"]
 
 
 def upgrade(
@@ -81,6 +84,22 @@ def status(database: DatabaseLike, source: SourceLike = None, *, lock_timeout: f
         SourceError, UrlError: the source or the database cannot be read.
     """
     return Migrator(database, source, lock_timeout=lock_timeout).status()
+
+
+def restore(database: DatabaseLike, snapshot: str | os.PathLike[str], *, lock_timeout: float = 10.0) -> Restoration:
+    """Put a snapshot that `Migrator(snapshot=...)` has made in the place of a database.
+
+    The snapshot is looked through first. The database is overwritten in one transaction of SQLite's own: killed at any
+    moment, it is the old one or the new one. Where it is missing it is created.
+
+    Raises:
+        UrlError, MigrationError: the snapshot or the database cannot be used; nothing was changed.
+        LockTimeout: others held the database for longer than `lock_timeout` seconds. In WAL mode everybody who has it
+            open holds it, elsewhere whoever reads or writes just then.
+    """
+    from torc_migrations.restoration import restore as put_back
+
+    return put_back(database, snapshot, lock_timeout=lock_timeout)
 
 
 def verify(

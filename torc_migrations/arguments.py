@@ -16,7 +16,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-from torc_migrations import inspect_cli, mending_cli
+from torc_migrations import inspect_cli, mending_cli, snapshot_cli
 from torc_migrations._version import __version__
 from torc_migrations.errors import MigrationError
 from torc_migrations.plain_arguments import DEFAULTS
@@ -56,6 +56,7 @@ examples:
   torc-migrations -d torc.db upgrade --target 20251023160238
   torc-migrations -d torc.db upgrade --dry-run
   torc-migrations -d torc.db upgrade --single-transaction
+  torc-migrations -d torc.db upgrade --snapshot=backups --keep 5
 """
 _ROLLBACK_EXAMPLES = """\
 examples:
@@ -198,6 +199,7 @@ def _parser() -> _Parser:
     add_verb = partial(_verb, verbs)
     inspect_cli.add_arguments(add_verb, _add_lock_timeout)
     mending_cli.add_arguments(add_verb, _add_waiting, _version)
+    snapshot_cli.add_arguments(add_verb, _add_lock_timeout)
     return parser
 
 
@@ -246,13 +248,13 @@ def _add_waiting(parser: ArgumentParser) -> None:
     _add_lock_timeout(parser)
 
 
-def _add_lock_timeout(parser: ArgumentParser) -> None:
+def _add_lock_timeout(parser: ArgumentParser, default: float = 300.0) -> None:
     parser.add_argument(
         *("--lock-timeout", "--connect-timeout"),
         metavar="SECONDS",
         type=_seconds,
-        default=SUPPRESS,
-        help="how long to wait for others (300)",
+        default=default,
+        help=f"how long to wait for others ({default:.0f})",
     )
 
 
@@ -292,6 +294,7 @@ def _add_status(verbs: _SubParsersAction[Any]) -> None:
 def _add_upgrade(verbs: _SubParsersAction[Any]) -> None:
     parser = _verb(verbs, "upgrade", "run", "apply what is pending", _UPGRADE_EXAMPLES, "-s")
     _add_target(parser, "the version to end at")
+    snapshot_cli.add_options(parser)
     _add_waiting(parser)
 
 
@@ -299,6 +302,7 @@ def _add_rollback(verbs: _SubParsersAction[Any]) -> None:
     parser = _verb(verbs, "rollback", "revert", "take back the newest migration, or more", _ROLLBACK_EXAMPLES, "-s")
     _add_target(parser, "the version to go down to, which stays; 0 for everything")
     parser.add_argument(*("-y", "--yes"), action="store_true", help="do not ask")
+    snapshot_cli.add_options(parser)
     _add_waiting(parser)
 
 

@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from logging import Logger
     from types import SimpleNamespace as Namespace
+    from typing import Any
 
     from torc_migrations.config import Settings
     from torc_migrations.migration import SourceLike
@@ -105,27 +106,33 @@ def _source(settings: Settings) -> SourceLike:
     return folders[0] if folders else None
 
 
-def _migrator(options: Namespace, terminal: Terminal) -> Migrator:
-    settings = _settings(options, terminal)
+def _database(settings: Settings) -> str:
     if settings.database is None:
         raise UrlError(
             "",
             "no database is named",
             hint="say -d sqlite:///torc.db, or set DATABASE_URL in the environment, in .env, or in yoyo.ini",
         )
+    return settings.database.value
+
+
+def _migrator(options: Namespace, terminal: Terminal) -> Migrator:
+    settings = _settings(options, terminal)
     return _Interruptible(
-        settings.database.value,
+        _database(settings),
         _source(settings),
         lock_timeout=options.lock_timeout,
         ignore_missing=options.ignore_missing,
         on_newer="refuse",
         strict=options.strict,
+        snapshot=options.snapshot,
+        keep=options.keep,
         ignored_chars=settings.ignored_chars,
         **_table_names(settings),
     )
 
 
-def _table_names(settings: Settings) -> dict[str, str]:
+def _table_names(settings: Settings) -> dict[str, Any]:
     named = {"migration_table": settings.migration_table, "sqlx_table": settings.sqlx_table}
     return {name: setting.value for name, setting in named.items() if setting}
 
@@ -268,6 +275,8 @@ def _finish(report: Report, last_lines: str, options: Namespace, terminal: Termi
         terminal.write_json(report.as_dict())
     else:
         terminal.write_listing(last_lines)
+    if report.snapshot:
+        terminal.say("note", f"the state before is in {report.snapshot.path}")
     if not report.outcomes and terminal.is_interactive() and not options.json:
         terminal.say("note", "nothing to do")
     return 0
@@ -320,6 +329,12 @@ def _mend(options: Namespace, terminal: Terminal) -> int:
     return run(options, terminal, _migrator(options, terminal))
 
 
+def _restore(options: Namespace, terminal: Terminal) -> int:
+    from torc_migrations.snapshot_cli import run
+
+    return run(options, terminal, _database(_settings(options, terminal)))
+
+
 _VERBS = {
     "status": _status,
     "upgrade": _upgrade,
@@ -333,6 +348,7 @@ _VERBS = {
     "doctor": _mend,
     "repair": _mend,
     "baseline": _mend,
+    "restore": _restore,
 }
 
 
@@ -345,8 +361,12 @@ def _tell_error(error: MigrationError, terminal: Terminal, *, as_json: bool) -> 
     done = _done_before(error)
     if done:
         terminal.say("note", f"done before it, and kept: {', '.join(map(str, done))}")
+    snapshot = error.report.snapshot if error.report else None
+    if snapshot:
+        terminal.say("note", f"the state before the run is in {snapshot.path}")
     if as_json:
-        terminal.write_json({"error": error.as_dict(), "done": list(done)})
+        made = {"snapshot": snapshot.path} if snapshot else {}
+        terminal.write_json({"error": error.as_dict(), "done": list(done), **made})
     return error.exit_code
 
 

@@ -117,6 +117,11 @@ def connect(address: Address) -> sqlite3.Connection:
     return connection
 
 
+def connect_to_copy(path: str) -> sqlite3.Connection:
+    """Open a file that nobody is going to change, without a lock and without a trace, even where it says WAL."""
+    return _open(Address(path), "immutable=1")
+
+
 # SQLite's own `mode=ro` leaves a `-shm` and a `-wal` beside a file in WAL mode, and fails at one that has to be
 # recovered after a crash; a connection that may write cleans up behind itself.
 _MODES = {"ro": "rw", "rw": "rw", "rwc": "rwc"}

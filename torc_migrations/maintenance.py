@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from time import perf_counter_ns
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torc_migrations.connection import explained
 from torc_migrations.database import Database, open_database
-from torc_migrations.errors import MigrationError
+from torc_migrations.disk import refuse_without_room
 from torc_migrations.index_report import size_text
 from torc_migrations.plan import duration_text
 from torc_migrations.verification import refuse_missing
@@ -28,26 +27,6 @@ COUNT_STATISTICS = """
 _TEMPORARY_VARIABLES = ("SQLITE_TMPDIR", "TMPDIR")
 _TEMPORARY_FOLDERS = ("/var/tmp", "/usr/tmp", "/tmp", ".")  # noqa: S108  # SQLite's own list, only measured here
 _IN_MEMORY = 2
-
-
-class NotEnoughSpace(MigrationError):
-    """A VACUUM would need more disk than there is; nothing was done.
-
-    Attributes:
-        folder: where the space is missing. needed, free: bytes.
-    """
-
-    exit_code = 6
-    hint = "make room, or set SQLITE_TMPDIR to a folder on another disk"
-
-    def __init__(self, database: str, folder: str, *, needed: int, free: int) -> None:
-        self.database = database
-        self.folder = folder
-        self.needed = needed
-        self.free = free
-        super().__init__(
-            f"VACUUM of {database} may need {size_text(needed)} in {folder}, where {size_text(free)} are free"
-        )
 
 
 class Sizes(NamedTuple):
@@ -189,10 +168,8 @@ def refuse_without_space(database: Database) -> None:
         folder = _temporary_folder()
         beside = next((other for other in needs if _one_disk(folder, other)), folder)
         needs[beside] = needs.get(beside, 0) + sizes.size - sizes.free
-    for folder, needed in needs.items():
-        free = shutil.disk_usage(folder).free
-        if free < needed:
-            raise NotEnoughSpace(database.name, folder, needed=needed, free=free)
+    hint = "make room, or set SQLITE_TMPDIR to a folder on another disk"
+    refuse_without_room(f"VACUUM of {database.name}", needs, hint=hint)
 
 
 def _keeps_temporary_files_in_memory(database: Database) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -20,7 +21,7 @@ from torc_migrations.plan import (
     plan_trust,
     plan_upgrade,
 )
-from torc_migrations.session import Judge, Observer, Session
+from torc_migrations.session import Judge, Observer, Safeguard, Session
 from torc_migrations.status import Status
 
 TYPE_CHECKING = False
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Literal, TypeAlias
 
     from torc_migrations.doctor import Diagnosis
+    from torc_migrations.restoration import Restoration
 
 OnNewer: TypeAlias = "Literal['accept', 'refuse']"
 Ledger: TypeAlias = "Literal['yoyo', 'sqlx']"
@@ -53,6 +55,9 @@ class Migrator:
         ignored_chars: characters that do not count in a checksum, `ignored-chars` in sqlx.toml.
         strict: refuse scripts that commit by themselves; else they are run as sqlx runs them, with a warning in the
             log, because nothing can keep them whole.
+        snapshot: copy the database before the first write of a run: True for a copy beside it, or a folder. Where a
+            script has failed half-way outside of our transaction, and nobody else has written since, it is put back.
+        keep: how many snapshots of the database remain in the folder.
     """
 
     def __init__(
@@ -67,6 +72,8 @@ class Migrator:
         sqlx_table: str = SQLX_TABLE,
         ignored_chars: str = "",
         strict: bool = False,
+        snapshot: bool | str | os.PathLike[str] = False,
+        keep: int = 3,
     ) -> None:
         self.database = database
         self.source = source
@@ -77,6 +84,8 @@ class Migrator:
         self.sqlx_table = sqlx_table
         self.ignored_chars = ignored_chars
         self.strict = strict
+        self.snapshot = snapshot
+        self.keep = keep
 
     def status(self) -> Status:
         """Tell what is installed. Writes nothing: no table, no file, no lock, no setting.
@@ -209,6 +218,16 @@ class Migrator:
         with self._session() as session:
             return diagnose(session.source, session.status(), session.objects(), session.yoyo_holder())
 
+    def restore(self, snapshot: str | os.PathLike[str]) -> Restoration:
+        """Put a snapshot in the place of the database; see `torc_migrations.restore`.
+
+        Raises:
+            MigrationError: as for `torc_migrations.restore`.
+        """
+        from torc_migrations.restoration import restore
+
+        return restore(self.database, snapshot, lock_timeout=self.lock_timeout)
+
     def plan_upgrade(self, target: int | None = None) -> Plan:
         """Return what `upgrade` would do. Writes nothing."""
         with self._session() as session:
@@ -227,7 +246,15 @@ class Migrator:
         source = discover(self.source, ignored_chars=self.ignored_chars)
         with open_database(self.database, lock_timeout=self.lock_timeout) as database:
             ledgers = Ledgers(database, self.migration_table, self.sqlx_table)
-            yield _kind_of_session(atomic=atomic)(database, source, ledgers, strict=self.strict)
+            kind = _kind_of_session(atomic=atomic)
+            yield kind(database, source, ledgers, strict=self.strict, safeguard=self._safeguard())
+
+    def _safeguard(self) -> Safeguard | None:
+        if self.snapshot is False:
+            return None
+        from torc_migrations.restoration import SnapshotGuard
+
+        return SnapshotGuard(None if self.snapshot is True else os.fspath(self.snapshot), self.keep)
 
     def _run(self, judge: Judge, observer: Observer | None, *, atomic: bool = False) -> Report:
         with self._session(atomic=atomic) as session:

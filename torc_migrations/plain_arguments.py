@@ -18,6 +18,8 @@ DEFAULTS: dict[str, object] = {
     "lock_timeout": 300.0,
     "ignore_missing": False,
     "strict": False,
+    "snapshot": False,
+    "keep": 3,
 }
 # The verbs that are read here, by both their names, and what they alone are told.
 _VERBS = {"status": "status", "info": "status", "upgrade": "upgrade", "run": "upgrade"}

@@ -20,6 +20,10 @@ from torc_migrations.migration import Migration, Script
 from torc_migrations.status import Entry, Status
 from torc_migrations.values import NamedTuple
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from torc_migrations.snapshot import Snapshot
+
 
 class Direction(Enum):
     """The way a plan goes."""
@@ -131,10 +135,11 @@ class Outcome(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a run set out to do, and what it did."""
+    """What a run set out to do, what it did, and the snapshot that it made before."""
 
     plan: Plan
     outcomes: tuple[Outcome, ...]
+    snapshot: Snapshot | None = None
 
     @property
     def applied(self) -> tuple[int, ...]:
@@ -149,7 +154,8 @@ class Report(NamedTuple):
     def as_dict(self) -> dict[str, object]:
         """Return the same as values that `json` takes; the steps are those that were performed."""
         steps = [{**outcome.step.as_dict(), "elapsed_ns": outcome.elapsed_ns} for outcome in self.outcomes]
-        return {**self.plan.as_dict(), "steps": steps}
+        made = {"snapshot": self.snapshot.path} if self.snapshot else {}
+        return {**self.plan.as_dict(), "steps": steps, **made}
 
 
 def plan_text(plan: Plan) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torc_migrations.database import Database
     from torc_migrations.ledger import Ledgers
     from torc_migrations.migration import Source
+    from torc_migrations.snapshot import Snapshot
 
 Judge: TypeAlias = "Callable[[Status], Plan]"
 Observer: TypeAlias = "Callable[[Outcome], None]"
@@ -27,14 +28,52 @@ class Overtaken(Exception):
     """Somebody else has written, and what was planned next is not what there is to do now."""
 
 
+class Safeguard:
+    """What keeps a run from leaving a database half-way; this one does nothing.
+
+    `snapshot` is the copy that it has made.
+    """
+
+    snapshot: Snapshot | None = None
+
+    def check(self, database: Database) -> None:
+        """Refuse, before anything runs, a database that it cannot guard."""
+
+    def begin_step(self) -> None:
+        """Be told that what was done before is recorded."""
+
+    def begin_writing(self, database: Database, version: int | None) -> None:
+        """Be told in each transaction that nothing has been written in it yet; `version` is the newest installed."""
+
+    def leave_transaction(self, database: Database) -> None:
+        """Be told that a script is going to run that ends our transaction, or is outside of it."""
+
+    def put_back(self, database: Database, error: MigrationError) -> bool:  # noqa: ARG002  # this one does nothing
+        """Undo everything after an error, and tell whether that was done."""
+        return False
+
+    def tell(self, database: Database) -> None:
+        """Say after an interruption what can be done."""
+
+
 class Session:
     """One operation on one open database."""
 
-    def __init__(self, database: Database, source: Source, ledgers: Ledgers, *, strict: bool = False) -> None:
+    def __init__(
+        self,
+        database: Database,
+        source: Source,
+        ledgers: Ledgers,
+        *,
+        strict: bool = False,
+        safeguard: Safeguard | None = None,
+    ) -> None:
         self._database = database
         self.source = source
         self._ledgers = ledgers
         self._strict = strict
+        self._safeguard = safeguard or Safeguard()
+        self._latest: int | None = None
         self._seen = -1
         self._steps: tuple[Step, ...] = ()
 
@@ -45,7 +84,9 @@ class Session:
 
     def _read(self) -> Status:
         self._seen = self._database.version()
-        return compare(self.source, self._ledgers.read())
+        status = compare(self.source, self._ledgers.read())
+        self._latest = status.latest
+        return status
 
     def interrupt(self) -> None:
         """Stop the statement that is running, from another thread; it fails, and its step is rolled back."""
@@ -92,6 +133,7 @@ class Session:
         self._steps = plan.steps
         try:
             self._check_scripts()
+            self._safeguard.check(self._database)
             self._database.make_writable()
             while self._steps:
                 for outcome in self._perform_next(judge):
@@ -99,9 +141,13 @@ class Session:
                     _log(outcome)
                     observer(outcome)
         except MigrationError as error:
-            error.report = Report(plan, tuple(outcomes))
+            kept = () if self._safeguard.put_back(self._database, error) else tuple(outcomes)
+            error.report = Report(plan, kept, self._safeguard.snapshot)
             raise
-        return Report(plan, tuple(outcomes))
+        except BaseException:
+            self._safeguard.tell(self._database)
+            raise
+        return Report(plan, tuple(outcomes), self._safeguard.snapshot)
 
     def _check_scripts(self) -> None:
         """Read every script that will run, so that what is wrong with a file shows before the first step."""
@@ -111,6 +157,7 @@ class Session:
 
     def _perform_next(self, judge: Judge) -> tuple[Outcome, ...]:
         step = self._steps[0]
+        self._safeguard.begin_step()
         directives = step.script.directives if step.script else None
         perform = self._perform_outside if directives and not directives.transactional else self._perform_whole
         try:
@@ -139,6 +186,7 @@ class Session:
         with self._database.transaction():
             self._expect(step, judge)
         started = perf_counter_ns()
+        self._safeguard.leave_transaction(self._database)
         try:
             run_outside(self._database, step, strict=self._strict)
         except ExecutionFailed:
@@ -164,6 +212,7 @@ class Session:
             self._steps = judge(self._read()).steps
         if not self._is_next(step):
             raise Overtaken
+        self._safeguard.begin_writing(self._database, self._latest)
         self._ledgers.create()
 
     def _is_next(self, step: Step) -> bool:
@@ -204,6 +253,7 @@ class Session:
         if self._strict:
             raise unwanted_commit(step)
         logger().warning("%s commits by itself: killed or failed half-way, it is not undone", step.migration.id)
+        self._safeguard.leave_transaction(self._database)
         run_in_pieces(self._database, step)
         self._database.go_on_writing()
         self._expect(step, judge)

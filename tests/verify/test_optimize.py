@@ -16,7 +16,8 @@ from typing import NamedTuple
 import pytest
 
 from torc_migrations import errors, rollback, status, upgrade
-from torc_migrations.maintenance import NotEnoughSpace, Sizes, optimize
+from torc_migrations.disk import NotEnoughSpace
+from torc_migrations.maintenance import Sizes, optimize
 
 
 class Usage(NamedTuple):
@@ -226,7 +227,7 @@ def test_the_error_survives_pickle():
     """Like every error of ours it crosses from a worker to its parent."""
     import pickle
 
-    error = NotEnoughSpace("torc.db", "/tmp", needed=3 * 1024**2, free=1024)
+    error = NotEnoughSpace("VACUUM of torc.db", "/tmp", needed=3 * 1024**2, free=1024, hint="make room")
     again = pickle.loads(pickle.dumps(error))
 
     assert str(again) == str(error) == "VACUUM of torc.db may need 3072 KiB in /tmp, where 1 KiB are free"
