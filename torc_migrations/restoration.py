@@ -104,7 +104,6 @@ class SnapshotGuard(Safeguard):
         self._keep = keep
         self._is_taken = False
         self._version = -1
-        self._journal_mode = ""
         self._before: tuple[object, ...] | None = None
 
     def check(self, database: Database) -> None:
@@ -120,7 +119,6 @@ class SnapshotGuard(Safeguard):
         if not self._is_taken:
             self.snapshot = take_snapshot(database, version or 0, folder=self._folder, keep=self._keep)
             self._version = database.version()
-            self._journal_mode = _pragma(database.connection, "journal_mode")
             self._is_taken = True
 
     def leave_transaction(self, database: Database) -> None:
@@ -150,9 +148,9 @@ class SnapshotGuard(Safeguard):
         one_page = _pragma(source, "page_count") == 1
         put = _put_back_beside_readers if _is_wal(database) and not one_page else _put_back
         put(database, source, lambda: self._refuse_if_written(database))
-        write_pragma(database.connection, "main.journal_mode", self._journal_mode)  # which a script may have changed
 
     def _refuse_if_written(self, database: Database) -> None:
+        # A script that changes the journal's mode or the pages' size changes this number, too.
         if database.version() != self._version:
             raise WrittenSince("others have written since the snapshot was made, and would lose it")
 
