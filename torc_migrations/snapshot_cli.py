@@ -11,7 +11,8 @@ from torc_migrations.errors import CannotOpen
 from torc_migrations.url import parse_url
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import ArgumentParser
+    from types import SimpleNamespace as Namespace
 
     from torc_migrations.terminal import Terminal
 

@@ -103,6 +103,7 @@ def run_as_nobody(words: Sequence[str], cwd: Path) -> Result:
         "import difflib, signal, threading, tomllib",
         "import torc_migrations.arguments, torc_migrations.backend, torc_migrations.cli, torc_migrations.config",
         "import torc_migrations.execution, torc_migrations.folder, torc_migrations.foreign_keys, encodings.idna",
+        "import torc_migrations.restoration, torc_migrations.snapshot_cli",
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)",
         "sys.exit(torc_migrations.cli.main(sys.argv[1:]))",
     )
