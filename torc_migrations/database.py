@@ -124,6 +124,11 @@ class Database:
         self._pragmas = read_pragmas(self.connection)  # some of which read the file, too
         self._schemas = self._attached()
 
+    @property
+    def is_empty_file(self) -> bool:
+        """Whether there is a file, and nothing in it."""
+        return self._file is not None and self._file.stands and os.path.getsize(self._file.path) == 0
+
     def version(self) -> int:
         """Return a number that changes whenever another connection has written."""
         # What the connection that stands in for a missing file would tell is true of no file.

@@ -57,9 +57,12 @@ def _package_folder(source: str) -> Traversable:
 
     name, _, folder = source.removeprefix("package:").partition(":")
     try:
-        return files(name).joinpath(folder) if folder else files(name)
+        found = files(name).joinpath(folder) if folder else files(name)
     except (ModuleNotFoundError, ValueError, TypeError) as error:
         raise SourceError(source, f"there is no package {name!r}", hint="say package:NAME:FOLDER") from error
+    if name == __package__ and not found.is_dir():
+        return files(name).joinpath("..", folder)  # a clone that is installed editable has its SQL beside the package
+    return found
 
 
 def _folder_files(folder: str) -> list[File]:

@@ -131,6 +131,7 @@ class Session:
         """Perform a plan step by step, planning again whenever somebody else has written meanwhile."""
         outcomes: list[Outcome] = []
         self._steps = plan.steps
+        creates = self._database.is_missing
         try:
             self._check_scripts()
             self._safeguard.check(self._database)
@@ -143,6 +144,11 @@ class Session:
         except MigrationError as error:
             kept = () if self._safeguard.put_back(self._database, error) else tuple(outcomes)
             error.report = Report(plan, kept, self._safeguard.snapshot)
+            if creates and self._database.is_empty_file:
+                # Deleting it would swallow what somebody else may write, who has opened it by now.
+                words = f"{self._database.name} was created, and is left empty"
+                error.hint = f"{error.hint}; {words}" if error.hint else words
+                error.add_note(words)
             raise
         except BaseException:
             self._safeguard.tell(self._database)

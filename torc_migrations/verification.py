@@ -135,7 +135,7 @@ def _twin(source: SourceLike) -> sqlite3.Connection:
 
 def _verify(database: DatabaseLike, expectations: tuple[Expectation, ...], lock_timeout: float) -> tuple[Finding, ...]:
     with open_database(database, lock_timeout=lock_timeout) as opened:
-        refuse_missing(opened)
+        refuse_missing(opened, otherwise="; `verify --fresh` needs none")
         with opened.reading():
             return verify_opened(opened, expectations)
 
@@ -146,8 +146,8 @@ def verify_opened(database: Database, expectations: tuple[Expectation, ...]) -> 
     return tuple(_find(database.connection, expectation, schema) for expectation in expectations)
 
 
-def refuse_missing(database: Database) -> None:
-    """Insist on a database that exists.
+def refuse_missing(database: Database, *, otherwise: str = "") -> None:
+    """Insist on a database that exists; `otherwise` ends the hint.
 
     Raises:
         CannotOpen: its file is not there.
@@ -156,7 +156,7 @@ def refuse_missing(database: Database) -> None:
         raise CannotOpen(
             database.name,
             f"there is no database {database.name!r}",
-            hint="`torc-migrations upgrade` creates it; `verify --fresh` needs none",
+            hint=f"`torc-migrations upgrade` creates it{otherwise}",
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from shell import (
     COMMAND,
+    SHIPPED_IDS,
     Result,
     Torc,
     everything_in,
@@ -17,6 +18,8 @@ from shell import (
     tables,
     write_files,
 )
+
+OLDEST = SHIPPED_IDS[0].partition("_")[0]
 
 LOCALES = {
     "UTF-8": {"LC_ALL": "C.UTF-8"},
@@ -323,3 +326,41 @@ def test_a_single_transaction_keeps_all_or_nothing(torc: Torc, here: Path, migra
     assert outcome_of(failed)["done"] == []
     assert "hint: nothing of the run was kept: it is one transaction\n" in failed.err
     assert tables(here / "app.db") == {"book", "author"}
+
+
+@pytest.mark.usefixtures("migrations")
+def test_the_shipped_schema_has_a_name(torc: Torc, here: Path) -> None:
+    """Where a folder `migrations` hides it, it can still be named, here in a clone as where it is installed."""
+    words = ("-d", "torc.db", "--source", "package:torc_migrations:sql")
+
+    hidden = torc("-d", "torc.db", "status")
+    up = torc(*words, "upgrade", "--target", OLDEST)
+    verified = torc(*words[2:], "verify", "--fresh")
+
+    assert hidden.out.startswith("1/pending create book\n")
+    assert up.out.startswith(f"Applied {OLDEST}/migrate create workflows (")
+    assert len(torc(*words, "status").out.splitlines()) == len(SHIPPED_IDS)
+    assert (verified.status, verified.err) == (0, "")
+    assert (here / "torc.db").exists()
+
+
+@pytest.mark.parametrize("verb", ["verify", "indexes", "optimize"])
+def test_the_hint_at_a_missing_database_is_the_verbs_own(torc: Torc, here: Path, verb: str) -> None:
+    """Only `verify` can do without a database, and only its hint says so."""
+    result = torc("-d", "none.db", verb)
+
+    otherwise = "; `verify --fresh` needs none" if verb == "verify" else ""
+    hint = f"hint: `torc-migrations upgrade` creates it{otherwise}\n"
+    assert (result.status, result.err) == (2, f"error: there is no database 'none.db'\n{hint}")
+    assert not (here / "none.db").exists()
+
+
+def test_an_empty_file_is_named(torc: Torc, here: Path) -> None:
+    """A file that was created for a run that then failed stays, and the hint says so; one that was there is not."""
+    write_files(here / "migrations", {"1_a.sql": "BORK;\n"})
+
+    first, second = (torc("-d", "new.db", "upgrade").err for _ in range(2))
+
+    assert "hint: nothing of 1 was kept; new.db was created, and is left empty\n" in first
+    assert second.endswith("hint: nothing of 1 was kept\n")
+    assert (here / "new.db").stat().st_size == 0
