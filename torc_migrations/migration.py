@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import os
+from codecs import utf_8_decode
 from collections.abc import Iterable, Iterator
 from enum import Enum
 
 from torc_migrations.checksum import checksum, is_twin, sha256
-from torc_migrations.errors import (
-    BadDependency,
-    BadName,
-    BadScript,
-    DuplicateVersion,
-    MixedLayout,
-    SourceError,
-)
+from torc_migrations.errors import BadDependency, BadName, BadScript, DuplicateVersion, MixedLayout, SourceError
 from torc_migrations.listing import SHIPPED as SHIPPED  # where the other rooms look for it
 from torc_migrations.listing import File, list_files, read_bytes
 from torc_migrations.values import NamedTuple
@@ -33,6 +27,7 @@ _UP, _DOWN, _ROLLBACK, _SIMPLE = ".up.sql", ".down.sql", ".rollback.sql", ".sql"
 # sqlx's versions are signed, of 64 bits; no file's name is longer than 255 bytes, a name in a zip may be.
 _VERSIONS = range(-(2**63), 2**63)
 _LONGEST_NUMBER = 255
+_PIECE = 65_536
 
 
 class Layout(Enum):
@@ -107,11 +102,13 @@ def _checked(path: str, sql: bytes) -> bytes:
     """Return the bytes if they can be run; most files are ASCII, and that is seen fastest."""
     if b"\0" in sql:
         raise _bad_byte(path, sql, sql.index(b"\0"), "holds a NUL byte")
-    if not sql.isascii():
+    begin = len(sql) if sql.isascii() else 0
+    while begin < len(sql):  # piece by piece, because as text a letter may take four times its bytes
+        piece = sql[begin : begin + _PIECE]
         try:
-            sql.decode()
+            begin += utf_8_decode(piece, "strict", begin + len(piece) == len(sql))[1]
         except UnicodeDecodeError as error:
-            raise _bad_byte(path, sql, error.start, "is not UTF-8") from error
+            raise _bad_byte(path, sql, begin + error.start, "is not UTF-8") from error
     return sql
 
 

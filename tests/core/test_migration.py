@@ -283,6 +283,18 @@ def test_bytes_that_are_not_utf8_are_refused(data):
     assert "is not UTF-8: byte 0xeb at offset 79" in str(failure.value)
 
 
+@pytest.mark.parametrize("before", [0, 65_533, 65_535, 65_536, 200_001])
+def test_bytes_that_are_not_utf8_are_found_wherever_they_stand(tmp_path, before):
+    """A large file is looked through piece by piece, and a letter that lies across two pieces is a letter."""
+    (tmp_path / "1_a.sql").write_bytes(b"-" * before + "ö€🚀".encode() * 30_000 + b"\n")
+    assert len(discover(tmp_path).migrations[0].up.sql) == before + 270_001
+
+    for ending in (b"\xff", "🚀".encode()[:3]):
+        (tmp_path / "1_a.sql").write_bytes(b"-" * before + "ö€🚀".encode() * 30_000 + ending)
+        with pytest.raises(BadScript, match=f"at offset {before + 270_000}"):
+            discover(tmp_path)
+
+
 def test_a_nul_byte_is_refused(data):
     """A NUL, at which SQLite would silently stop reading, is refused with its place."""
     with pytest.raises(BadScript) as failure:
