@@ -7,7 +7,7 @@ from hashlib import sha384
 from pathlib import Path
 
 import pytest
-from contract import SQLiteUnderTest, ladder
+from contract import SQLiteUnderTest, ladder, python
 from other_tools import listed, log, yoyo
 
 from torc_migrations import Migrator, errors, rollback, status, upgrade
@@ -155,3 +155,14 @@ def test_ledger_of_another_name_is_missed_when_a_script_drops_it(sqlite: SQLiteU
 
     assert sqlite.execute("SELECT migration_id FROM theirs") == [("1_make_t1",)]
     assert sqlite.tables().keys() == {"t1", "theirs", "_yoyo_lookalike"}
+
+
+def test_lock_of_stock_yoyo_is_no_table_of_an_application(sqlite: SQLiteUnderTest):
+    """A database that yoyo has only looked at is as good as empty: the shipped schema may be put into it."""
+    sqlite.execute("CREATE TABLE yoyo_lock (locked INT DEFAULT 1, ctime TIMESTAMP, pid INT NOT NULL)")
+    code = "import sys\nfrom torc_migrations.cli import main\nsys.exit(main(['-d', *sys.argv[1:]]))"
+
+    assert "create workflows" in python(
+        code, sqlite.path, "upgrade", "--target", "20251020140215", cwd=sqlite.path.parent
+    )
+    assert sqlite.ledgers().agreed == (20251020140215,)

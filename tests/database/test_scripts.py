@@ -200,7 +200,7 @@ def test_script_may_read_and_change_the_ledger(sqlite: SQLiteUnderTest, folder):
     assert sqlite.ledgers().agreed == (1, 2)
 
 
-@pytest.mark.parametrize("table", ["_sqlx_migrations", "_yoyo_migration", "_yoyo_log"])
+@pytest.mark.parametrize("table", ["_sqlx_migrations", "_yoyo_migration", "_yoyo_log", "_yoyo_version"])
 @pytest.mark.parametrize("change", ["DROP TABLE {}", "ALTER TABLE {} RENAME TO lost"])
 def test_script_that_takes_a_ledger_away_is_refused(sqlite: SQLiteUnderTest, folder, table, change):
     """A script cannot leave itself without a record; nothing of it is kept."""
