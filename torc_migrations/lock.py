@@ -91,7 +91,7 @@ def _others(path: str, first: int, last: int) -> list[int]:
 
 
 def _named(owners: list[int]) -> str:
-    return " and ".join(dict.fromkeys(_process(pid) for pid in owners))
+    return " and ".join(dict.fromkeys(_process(pid) + _since(pid) for pid in owners))
 
 
 def _lock_owners(path: str, first: int, last: int) -> list[int]:
@@ -121,7 +121,14 @@ def _process(pid: int) -> str:
             command = file.read(200).replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         command = ""
-    return f"process {pid} ({masked(command)})" if command else f"process {pid}"
+    host = f" on {os.uname().nodename}" if sys.platform != "win32" else ""
+    return f"process {pid} ({masked(command)}){host}" if command else f"process {pid}{host}"
+
+
+def _since(pid: int) -> str:
+    """Say since when another process runs, where the system tells."""
+    began = _began_at(pid) if pid != os.getpid() else None
+    return f", running since {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(began))} UTC," if began else ""
 
 
 def process_is_alive(pid: int) -> bool:
@@ -166,15 +173,23 @@ def _status_of(pid: int) -> list[str]:
         return []
 
 
-def _started_after(pid: int, since: str) -> bool:
-    """Tell whether a process began well after a moment (UTC); False where the system does not tell."""
-    from datetime import UTC, datetime
-
+def _began_at(pid: int) -> float | None:
+    """Return when a process began, in seconds since 1970; None where the system does not tell."""
     try:
         ticks = int(_status_of(pid)[19])
         with open("/proc/stat", encoding="ascii") as file:
             boot = next(int(line.split()[1]) for line in file if line.startswith("btime"))
-        moment = datetime.fromisoformat(since).replace(tzinfo=UTC).timestamp()
     except (OSError, ValueError, IndexError, StopIteration):
+        return None
+    return boot + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _started_after(pid: int, since: str) -> bool:
+    """Tell whether a process began well after a moment (UTC); False where the system does not tell."""
+    from datetime import UTC, datetime
+
+    began = _began_at(pid)
+    try:
+        return began is not None and began > datetime.fromisoformat(since).replace(tzinfo=UTC).timestamp() + 2
+    except ValueError:
         return False
-    return boot + ticks / os.sysconf("SC_CLK_TCK") > moment + 2

@@ -76,8 +76,12 @@ def test_writer_in_another_process_is_named(sqlite: SQLiteUnderTest, folder, jou
         with pytest.raises(errors.LockTimeout) as failure:
             upgrade(sqlite.path, folder(ladder(1)), lock_timeout=0.3)
 
-        assert f"process {holder.pid} (" in failure.value.holder
-        assert f"process {holder.pid} (" in str(failure.value)
+        who, since = failure.value.holder.split(", running since ")
+        assert who.startswith(f"process {holder.pid} (")
+        assert who.endswith(f"on {os.uname().nodename}")
+        began = datetime.strptime(since, "%Y-%m-%d %H:%M:%S UTC,").replace(tzinfo=UTC)
+        assert abs(datetime.now(UTC) - began) < timedelta(seconds=PATIENCE)
+        assert str(failure.value).startswith(failure.value.holder)
     assert failure.value.waited >= 0.3
     assert failure.value.exit_code == 5
     assert sqlite.path.read_bytes() == before
