@@ -16,13 +16,17 @@ NAME = PACKAGE.name
 
 # From the ground up: a module imports from floors below its own, never from its own or from above.
 FLOORS = (
-    ("_version", "errors", "log", "plain_arguments", "values"),
+    ("_version", "log", "migration_error", "plain_arguments", "values"),
+    ("execution_errors",),
+    ("errors",),
     ("authorizer", "index_report", "listing", "script", "url"),
     ("checksum", "disk", "lock", "query_plan"),
     ("migration",),
     ("combination", "connection", "expectation", "status"),
     ("database", "plan"),
-    ("backend", "execution", "foreign_keys", "snapshot"),
+    ("backend", "foreign_keys", "snapshot"),
+    ("row_guard",),
+    ("execution",),
     ("ledger",),
     ("scratch",),
     ("doctor", "session"),
@@ -43,7 +47,7 @@ GUESTS = {
     "dotenv": {"config"},
 }
 # Deciding is done with values: these touch neither a database nor a disk. (`script` asks SQLite's tokenizer.)
-PURE = ("errors", "script", "status", "plan", "checksum")
+PURE = ("errors", "execution_errors", "script", "status", "plan", "checksum")
 EDGES = {"os", "io", "pathlib", "shutil", "socket", "sqlite3", "subprocess", "tempfile", "threading", "time"}
 # What is not loaded with the package, because `upgrade` with nothing to do has no use for it.
 DEAR = {

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 
 _DML = (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE)
+_TAKES_ROWS = (sqlite3.SQLITE_DELETE, sqlite3.SQLITE_DROP_TABLE)
 
 _NAME = r"""(?: "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\] | [\w$]+ )"""
 _ADDS_COLUMN = rf"(?: \s | --[^\n]*\n | /\*.*?\*/ )* ALTER \s+ TABLE \s+ {_NAME} (?: \s*\.\s* {_NAME} )? \s+ ADD \b"
@@ -20,7 +21,10 @@ class Touched:
         may_commit: it may begin and end transactions; SQLite calls END a COMMIT.
         tables: the tables, in lower case, whose rows it may have changed. all_tables: it may have been any.
         unindexed: the tables, in lower case, that lost an index.
-        pragmas: the settings that it has touched. savepoints: those that it has set.
+        named: the tables, in lower case, that it names itself in a DELETE or DROP TABLE; no trigger's doing.
+        pragmas: the settings that it has touched. switches_keys: it has set `foreign_keys`. told: the
+            scripts of which that was said.
+        savepoints: those that it has set.
         refused: the statement of transaction control that it was denied.
         interruption: what flew, such as Ctrl-C, while SQLite was asking; SQLite swallows it.
     """
@@ -30,8 +34,11 @@ class Touched:
         self.tables: set[str] = set()
         self.all_tables = False
         self.unindexed: set[str] = set()
+        self.named: set[str] = set()
         self.pragmas: set[str] = set()
         self.savepoints: set[str] = set()
+        self.switches_keys = False
+        self.told: set[str] = set()
         self.refused: str | None = None
         self.interruption: BaseException | None = None
         self._alters = False
@@ -45,22 +52,24 @@ class Touched:
         """
         return cache(self._authorize)
 
-    def _authorize(self, action: int, name: str | None, detail: str | None, schema: str | None, _: str | None) -> int:
+    def _authorize(self, action: int, name: str | None, detail: str | None, schema: str | None, by: str | None) -> int:
         try:
             if action == sqlite3.SQLITE_TRANSACTION and not (self.may_commit and name != "ROLLBACK"):
                 self.refused = name
                 return sqlite3.SQLITE_DENY
             if name and schema != "temp":
-                self._note(action, name, detail)
+                self._note(action, name, detail, by)
         except BaseException as interruption:  # a signal's handler may run here; SQLite only knows "not authorized"
             self.interruption = interruption
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
 
-    def _note(self, action: int, name: str, detail: str | None) -> None:
+    def _note(self, action: int, name: str, detail: str | None, by: str | None) -> None:
         if action in _DML or action == sqlite3.SQLITE_DROP_TABLE:
             if not name.startswith("sqlite_"):
                 self.tables.add(name.lower())
+                if by is None and action in _TAKES_ROWS:
+                    self.named.add(name.lower())
         elif action == sqlite3.SQLITE_ALTER_TABLE:
             self._alters = True
         elif action == sqlite3.SQLITE_DROP_INDEX and detail:
@@ -70,6 +79,7 @@ class Touched:
         elif action == sqlite3.SQLITE_PRAGMA:
             self.pragmas.add(name.lower())
             self.all_tables |= name.lower() == "writable_schema"
+            self.switches_keys |= name.lower() == "foreign_keys" and detail is not None
 
     def note_alter(self, text: str) -> None:
         """Judge an ALTER TABLE: a new column without REFERENCES can break no key, everything else might."""

@@ -2,51 +2,11 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from torc_migrations.plan import Report, Step
-
-
-class MigrationError(Exception):
-    """Be the base of every error of this package.
-
-    `str()` of an error is one sentence, the facts are attributes, and nobody needs to parse a message.
-    Every error survives `pickle`, so that it can cross from a worker process to its parent.
-
-    Attributes:
-        exit_code: the status with which the command ends; part of the API.
-        hint: a way out, in a sentence, or None.
-        report: what a run had done before it failed (a `Report`), or None where nothing was begun.
-        frame: where the SQL went wrong, as lines of text with a caret, or None.
-    """
-
-    exit_code = 1
-    hint: str | None = None
-    frame: str | None = None
-    report: Report | None = None
-
-    def __init__(self, sentence: str, *, hint: str | None = None, frame: str | None = None) -> None:
-        super().__init__(sentence)
-        if frame is not None:
-            self.frame = frame
-            self.add_note(frame)
-        self.hint = self.hint if hint is None else hint
-        if self.hint is not None:
-            self.add_note(f"hint: {self.hint}")
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the error as values that `json` takes: its name, its sentence, its hint, and its plain facts."""
-        plain = {name: fact for name, fact in vars(self).items() if isinstance(fact, (str, int, float, bool))}
-        return {"type": type(self).__name__, "message": str(self), "exit_code": self.exit_code, **plain}
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _restore, (type(self), self.args, self.__dict__)
-
-
-def _restore(kind: type[MigrationError], args: tuple[object, ...], facts: dict[str, object]) -> MigrationError:
-    error = kind.__new__(kind, *args)
-    error.__dict__.update(facts)
-    return error
+from torc_migrations.execution_errors import DatabaseFailed as DatabaseFailed
+from torc_migrations.execution_errors import ExecutionFailed as ExecutionFailed
+from torc_migrations.execution_errors import ForeignKeyViolations as ForeignKeyViolations
+from torc_migrations.execution_errors import RowsLost as RowsLost
+from torc_migrations.migration_error import MigrationError as MigrationError
 
 
 class SourceError(MigrationError):
@@ -317,83 +277,3 @@ class LockTimeout(MigrationError):
         self.holder = holder
         self.waited = waited
         super().__init__(f"{holder} has kept {database} locked for the {waited:.1f} s that we waited")
-
-
-class ExecutionFailed(MigrationError):
-    """A statement of a script failed.
-
-    Attributes:
-        step: the `Step` that was being performed.
-        reason: the database's own words.
-        path, line, column: where; line and column are counted from 1.
-        statement: the statement's text.
-        kept: whether statements before it remain in the database, because the script asked for no transaction.
-    """
-
-    exit_code = 6
-
-    def __init__(
-        self,
-        step: Step,
-        reason: str,
-        *,
-        path: str,
-        line: int,
-        column: int,
-        statement: str,
-        frame: str,
-        kept: bool = False,
-    ) -> None:
-        self.step = step
-        self.reason = reason
-        self.path = path
-        self.line = line
-        self.column = column
-        self.statement = statement
-        self.kept = kept
-        super().__init__(
-            f"while executing {step.title}: {reason}",
-            frame=frame,
-            hint=_what_is_left(step, kept),
-        )
-
-
-class ForeignKeyViolations(MigrationError):
-    """A script left rows that point to no row; nothing of it was kept.
-
-    Attributes:
-        step: the `Step` that was being performed.
-        violations: tuples of (table, rowid or None, table pointed to).
-    """
-
-    exit_code = 6
-
-    def __init__(self, step: Step, violations: tuple[tuple[str, int | None, str], ...]) -> None:
-        self.step = step
-        self.violations = violations
-        table, rowid, parent = violations[0]
-        row = "a row" if rowid is None else f"row {rowid}"
-        count = f"{len(violations)} foreign key violations, first" if violations[1:] else "1 foreign key violation"
-        super().__init__(
-            f"while executing {step.title}: {count}: {row} of {table} points to no row of {parent}",
-            hint=_what_is_left(step, kept=False),
-        )
-
-
-def _what_is_left(step: Step, kept: bool) -> str:
-    if kept:
-        return (
-            f"{step.name} runs outside a transaction: what stands before this statement was kept, and is not recorded"
-        )
-    return f"nothing of {step.name} was kept" + ("; the next upgrade runs it again" if step.is_hook else "")
-
-
-class DatabaseFailed(MigrationError):
-    """The database failed outside of any script: a full disk, a damaged or vanished file; `reason` is the driver's."""
-
-    exit_code = 6
-
-    def __init__(self, database: str, reason: str) -> None:
-        self.database = database
-        self.reason = reason
-        super().__init__(f"{database} failed: {reason}")

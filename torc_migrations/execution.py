@@ -10,6 +10,7 @@ from torc_migrations.connection import PRAGMAS
 from torc_migrations.errors import BadScript, ExecutionFailed, MigrationError
 from torc_migrations.log import logger
 from torc_migrations.plan import duration_text
+from torc_migrations.row_guard import count_children, refuse_losses
 from torc_migrations.script import (
     Statement,
     fault_offset,
@@ -72,14 +73,30 @@ def run(database: Database, step: Step, touched: Touched | None = None) -> Touch
         ExecutionFailed: a statement failed.
         BadScript: the script begins or ends a transaction itself.
         LockTimeout: others kept a statement from going on.
+        RowsLost: what it dropped took rows with it that it does not delete itself.
     """
     touched = touched or Touched()
+    touched.named.clear()
+    touched.switches_keys = False
+    rows = {} if touched.may_commit else count_children(database, step)
     try:
         database.open_to(touched)
         _run_statements(database, step, touched)
     finally:
         database.close_to_scripts(touched.pragmas)
+    refuse_losses(database, step, rows, touched)
     return touched
+
+
+def warn_of_switch(step: Step, touched: Touched) -> None:
+    """Say, once, that a PRAGMA of a script did nothing, as it does in a transaction."""
+    if step.script and touched.switches_keys and step.script.path not in touched.told:
+        touched.told.add(step.script.path)
+        logger().warning(
+            "%s: its PRAGMA foreign_keys does nothing in a transaction: they are off while a script runs, "
+            "unless its head says `-- foreign-keys: on`",
+            step.script.path,
+        )
 
 
 def run_outside(database: Database, step: Step, *, strict: bool) -> None:

@@ -57,7 +57,7 @@ class Violation(NamedTuple):
 
 def violations(database: Database, touched: Touched) -> tuple[Violation, ...]:
     """Return the rows that point to no row, in the tables that a script may have broken."""
-    references = [(str(child), str(parent).lower()) for child, parent in database.execute(SELECT_REFERENCES)]
+    references = read_references(database)
     changed = {
         child
         for child, parent in references
@@ -66,6 +66,11 @@ def violations(database: Database, touched: Touched) -> tuple[Violation, ...]:
     unindexed = {child for child, parent in references if parent in touched.unindexed} - changed
     found = [violation for table in sorted(changed) for violation in _violations_in(database, table)]
     return (*found, *(violation for table in sorted(unindexed) for violation in _mismatches_of(database, table)))
+
+
+def read_references(database: Database) -> list[tuple[str, str]]:
+    """Return which table points to which: pairs of a table and, in lower case, the one that it points to."""
+    return [(str(child), str(parent).lower()) for child, parent in database.execute(SELECT_REFERENCES)]
 
 
 def new_violations(after: Iterable[Violation], before: Iterable[Violation]) -> tuple[Violation, ...]:

@@ -152,11 +152,22 @@ def transaction_words(sql: bytes) -> Iterator[TransactionWord]:
 
 def _may_hold_transaction_words(sql: bytes) -> bool:
     """Look for the words, quoted or not; piece by piece in capitals, ten times as fast as by ignoring the case."""
+    pieces = _in_capitals(sql)
+    return any(any(word in piece for word in _IN_CAPITALS) and _WHOLE_WORD.search(piece) for piece in pieces)
+
+
+def _in_capitals(sql: bytes) -> Iterator[bytes]:
     for start in range(0, len(sql), _PIECE):
-        piece = sql[start : start + _PIECE + len(b"ROLLBACK")].upper()
-        if any(word in piece for word in _IN_CAPITALS) and _WHOLE_WORD.search(piece):
-            return True
-    return False
+        yield sql[start : start + _PIECE + len(b"ROLLBACK")].upper()
+
+
+def table_drops(sql: bytes) -> Iterator[Statement]:
+    """Find the DROP TABLE statements of a script; at once where the word DROP stands nowhere in it."""
+    if not any(b"DROP" in piece for piece in _in_capitals(sql)):
+        return
+    for statement in statements(sql):
+        if _first_words(sql, statement.offset)[:2] == ["DROP", "TABLE"]:
+            yield statement
 
 
 def _first_words(sql: bytes, offset: int) -> list[str]:

@@ -229,13 +229,14 @@ class Session:
 
         Rows that point nowhere are refused, unless they did so before.
         """
-        from torc_migrations.execution import commits_by_itself, run
+        from torc_migrations.execution import commits_by_itself, run, warn_of_switch
         from torc_migrations.foreign_keys import new_violations, violations
 
         if commits_by_itself(step):
             self._run_in_pieces(step, judge)
             return True
         touched = run(self._database, step)
+        warn_of_switch(step, touched)
         broken = violations(self._database, touched)
         if broken:
             self._database.begin_again()

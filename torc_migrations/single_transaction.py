@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from torc_migrations.authorizer import Touched
 from torc_migrations.database import quote_identifier
-from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolations
-from torc_migrations.execution import commits_by_itself, run, unwanted_commit
+from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolations, RowsLost
+from torc_migrations.execution import commits_by_itself, run, unwanted_commit, warn_of_switch
 from torc_migrations.foreign_keys import new_violations, violations
 from torc_migrations.plan import Action, Outcome, Step
 from torc_migrations.session import Judge, Overtaken, Session
@@ -63,7 +63,7 @@ class AtomicSession(Session):
                 outcomes = self._perform_all(judge)
         except Overtaken:
             return ()
-        except (ExecutionFailed, ForeignKeyViolations) as error:
+        except (ExecutionFailed, ForeignKeyViolations, RowsLost) as error:
             error.hint = _NOTHING_KEPT
             error.add_note(_NOTHING_KEPT)
             raise
@@ -125,6 +125,7 @@ class AtomicSession(Session):
         started = perf_counter_ns()
         run(self._database, step, touched)
         elapsed_ns = perf_counter_ns() - started
+        warn_of_switch(step, touched)
         self._release(touched.savepoints)
         if self._may_have_written_ledgers(touched):
             self._check_ledgers(step)

@@ -30,6 +30,7 @@ from torc_migrations.errors import (
     NotThere,
     OtherSchema,
     OutOfStep,
+    RowsLost,
     SourceError,
     TargetError,
     UrlError,
@@ -224,6 +225,21 @@ CASES = [
         "while executing migration 3: 2 foreign key violations, first: a row of book points to no row of author",
         "nothing of 3 was kept",
         {"step": STEP, "violations": (("book", None, "author"), ("book", 7, "author"))},
+    ),
+    Case(
+        RowsLost(STEP, (("book", 7, 2),)),
+        6,
+        "while executing migration 3: 5 of 7 rows of book were lost without a DELETE or DROP TABLE of its own",
+        "nothing of 3 was kept; if the rows are to go, write the DELETE into the script",
+        {"step": STEP, "lost": (("book", 7, 2),), "table": "book", "before": 7, "after": 2},
+    ),
+    Case(
+        RowsLost(STEP, (("a", 7, 2), ("b", 1, 0), ("c", 1, 0), ("d", 1, 0))),
+        6,
+        "while executing migration 3: 5 of 7 rows of a, 1 of 1 rows of b, 1 of 1 rows of c and 1 more "
+        "were lost without a DELETE or DROP TABLE of its own",
+        "nothing of 3 was kept; if the rows are to go, write the DELETE into the script",
+        {"step": STEP, "table": "a"},
     ),
     Case(
         DatabaseFailed("x.db", "database or disk is full"),
