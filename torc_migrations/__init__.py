@@ -5,7 +5,7 @@ from __future__ import annotations
 from torc_migrations import errors
 from torc_migrations.database import DatabaseLike
 from torc_migrations.migration import SourceLike
-from torc_migrations.migrator import Migrator, OnNewer
+from torc_migrations.migrator import Migrator, OnNewer, Operation
 from torc_migrations.plan import Report
 from torc_migrations.status import Status
 
@@ -13,10 +13,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
 
+    from torc_migrations.rehearsal_report import Rehearsal
     from torc_migrations.restoration import Restoration
     from torc_migrations.verification import Finding
 
-__all__ = ["Migrator", "apply", "errors", "restore", "rollback", "status", "upgrade", "verify"]
+__all__ = ["Migrator", "apply", "errors", "rehearse", "restore", "rollback", "status", "upgrade", "verify"]
 
 
 def upgrade(
@@ -75,6 +76,25 @@ def apply(
     """
     migrator = Migrator(database, source, lock_timeout=lock_timeout, ignore_missing=ignore_missing, on_newer=on_newer)
     return migrator.apply(*versions)
+
+
+def rehearse(
+    database: DatabaseLike,
+    source: SourceLike = None,
+    *,
+    operation: Operation = "upgrade",
+    target: int | None = None,
+    lock_timeout: float = 300.0,
+    ignore_missing: bool = False,
+    on_newer: OnNewer = "accept",
+) -> Rehearsal:
+    """Run what `upgrade` or `rollback` would run on a copy of the database; see `Migrator.rehearse`.
+
+    Raises:
+        MigrationError: any of `torc_migrations.errors`; the database was not touched.
+    """
+    migrator = Migrator(database, source, lock_timeout=lock_timeout, ignore_missing=ignore_missing, on_newer=on_newer)
+    return migrator.rehearse(target, operation=operation)
 
 
 def status(database: DatabaseLike, source: SourceLike = None, *, lock_timeout: float = 300.0) -> Status:

@@ -16,7 +16,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-from torc_migrations import inspect_cli, mending_cli, snapshot_cli
+from torc_migrations import inspect_cli, mending_cli, rehearse_cli, snapshot_cli
 from torc_migrations._version import __version__
 from torc_migrations.errors import MigrationError
 from torc_migrations.plain_arguments import DEFAULTS
@@ -200,6 +200,7 @@ def _parser() -> _Parser:
     inspect_cli.add_arguments(add_verb, _add_lock_timeout)
     mending_cli.add_arguments(add_verb, _add_waiting, _version)
     snapshot_cli.add_arguments(add_verb, _add_lock_timeout)
+    rehearse_cli.add_arguments(add_verb, _add_waiting, _version)
     return parser
 
 
@@ -262,6 +263,7 @@ def _add_target(parser: ArgumentParser, purpose: str) -> None:
     parser.add_argument(*("--target", "--target-version"), metavar="VERSION", type=_version, help=purpose)
     parser.add_argument("--dry-run", action="store_true", help="name the migrations, and run nothing")
     parser.add_argument("--single-transaction", action="store_true", help="keep all of them, or none")
+    rehearse_cli.add_flags(parser)
 
 
 def _version(text: str) -> int:

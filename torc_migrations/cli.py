@@ -129,6 +129,7 @@ def _migrator(options: Namespace, terminal: Terminal) -> Migrator:
         keep=options.keep,
         ignored_chars=settings.ignored_chars,
         **_table_names(settings),
+        on_loss=options.on_loss,
     )
 
 
@@ -193,6 +194,8 @@ def _upgrade(options: Namespace, terminal: Terminal) -> int:
     if options.dry_run:
         plan = migrator.plan_upgrade(options.target)
         return _show_plan(plan, plan_text(plan), options, terminal)
+    if options.rehearse:
+        return _rehearse(options, terminal)
     report = _observed(
         lambda observer: migrator.upgrade(options.target, observer=observer, atomic=options.single_transaction),
         options,
@@ -212,6 +215,8 @@ def _rollback(options: Namespace, terminal: Terminal) -> int:
     if options.dry_run:
         plan = migrator.plan_rollback(options.target)
         return _show_plan(plan, plan_text(plan) or _NOTHING_TO_REVERT, options, terminal)
+    if options.rehearse:
+        return _rehearse(options, terminal)
     if options.target == 0 and not options.yes and terminal.is_interactive():
         plan = migrator.plan_rollback(0)
         if plan.steps and not _agreed(plan, terminal):
@@ -335,6 +340,12 @@ def _restore(options: Namespace, terminal: Terminal) -> int:
     return run(options, terminal, _database(_settings(options, terminal)))
 
 
+def _rehearse(options: Namespace, terminal: Terminal) -> int:
+    from torc_migrations.rehearse_cli import run
+
+    return run(options, terminal, _migrator(options, terminal))
+
+
 _VERBS = {
     "status": _status,
     "upgrade": _upgrade,
@@ -349,6 +360,7 @@ _VERBS = {
     "repair": _mend,
     "baseline": _mend,
     "restore": _restore,
+    "rehearse": _rehearse,
 }
 
 
@@ -359,7 +371,9 @@ def _tell_error(error: MigrationError, terminal: Terminal, *, as_json: bool) -> 
     if error.hint:
         terminal.say("hint", error.hint)
     done = _done_before(error)
-    if done:
+    if error.rehearsed is not None:
+        terminal.say("note", f"this was a rehearsal on a copy: nothing is kept, and {error.rehearsed} was not touched")
+    elif done:
         terminal.say("note", f"done before it, and kept: {', '.join(map(str, done))}")
     snapshot = error.report.snapshot if error.report else None
     if snapshot:
@@ -373,6 +387,8 @@ def _tell_error(error: MigrationError, terminal: Terminal, *, as_json: bool) -> 
 def _done_before(error: MigrationError) -> tuple[int, ...]:
     if isinstance(error, Interrupted):
         return error.done
+    if error.rehearsed is not None:
+        return ()
     return error.report.applied if error.report else ()
 
 

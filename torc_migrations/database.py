@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from torc_migrations.authorizer import Touched
     from torc_migrations.lock import Patience, YoyoHolder
+    from torc_migrations.migration import Script
+    from torc_migrations.script import Statement
 
     class HasConnection(Protocol):
         """What wraps a connection and keeps it in `conn`, as `sqlite_utils.Database` does."""
@@ -81,6 +83,7 @@ class Database:
         self.name = address.name
         self.lock_timeout = lock_timeout
         self.is_missing = False
+        self.on_statement: Callable[[Script, Statement, int], None] | None = None
         self._file = file
         self._lent = lent
         self._pragmas: Mapping[str, object] = {}

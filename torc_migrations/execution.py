@@ -137,10 +137,10 @@ def _unpaired(script: Script, *, strict: bool) -> TransactionWord | None:
 def _run_statements(database: Database, step: Step, touched: Touched) -> None:
     if step.script is None:
         return
-    log_all = logger().isEnabledFor(_DEBUG)
+    told = database.on_statement or (_log if logger().isEnabledFor(_DEBUG) else None)
     cursor = sqlite3.Cursor(database.connection)
     for statement in statements(step.script.sql):
-        started = perf_counter_ns() if log_all else 0
+        started = perf_counter_ns() if told else 0
         try:
             database.patiently(_exhaust, cursor, statement.text)
         except (sqlite3.Error, sqlite3.Warning) as error:
@@ -148,8 +148,8 @@ def _run_statements(database: Database, step: Step, touched: Touched) -> None:
                 raise interruption from None
             raise _script_error(step, statement, touched, error) from error
         touched.note_alter(statement.text)
-        if log_all:
-            _log(step.script, statement, perf_counter_ns() - started)
+        if told:
+            told(step.script, statement, perf_counter_ns() - started)
 
 
 def _interruption(touched: Touched, error: Exception) -> BaseException | None:

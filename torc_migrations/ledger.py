@@ -94,6 +94,10 @@ class Ledgers:
         self._sqlx_name = _unquoted(sqlx_table)
         self.tables = frozenset({self._sqlx_name, yoyo_table, "_yoyo_log", "_yoyo_version", "yoyo_lock"})
 
+    def of(self, database: Database) -> Ledgers:
+        """Return the ledgers of another database, by the same names."""
+        return Ledgers(database, self._yoyo_table, self._sqlx_table)
+
     def read(self) -> Recorded:
         """Return everything that the ledgers say; a table that does not exist says nothing."""
         yoyo, log = self._read_yoyo(), self._read_log()

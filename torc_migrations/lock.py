@@ -161,6 +161,12 @@ def _is_alive_on_windows(pid: int) -> bool:
     return code.value == still_active
 
 
+def process_start(pid: int) -> int:
+    """Return when a process began, in the system's own count since it booted; 0 where it does not tell."""
+    status = _status_of(pid)
+    return int(status[19]) if len(status) > 19 else 0
+
+
 def _status_of(pid: int) -> list[str]:
     """Return what Linux tells of a process, from its state on; nothing where there is no /proc.
 

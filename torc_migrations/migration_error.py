@@ -17,6 +17,7 @@ class MigrationError(Exception):
         exit_code: the status with which the command ends; part of the API.
         hint: a way out, in a sentence, or None.
         report: what a run had done before it failed (a `Report`), or None where nothing was begun.
+        rehearsed: the database that was not touched, because this was a rehearsal on a copy of it, or None.
         frame: where the SQL went wrong, as lines of text with a caret, or None.
     """
 
@@ -24,6 +25,7 @@ class MigrationError(Exception):
     hint: str | None = None
     frame: str | None = None
     report: Report | None = None
+    rehearsed: str | None = None
 
     def __init__(self, sentence: str, *, hint: str | None = None, frame: str | None = None) -> None:
         super().__init__(sentence)

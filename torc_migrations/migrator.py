@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     from typing import Literal, TypeAlias
 
     from torc_migrations.doctor import Diagnosis
+    from torc_migrations.rehearsal_report import Rehearsal
     from torc_migrations.restoration import Restoration
 
 OnNewer: TypeAlias = "Literal['accept', 'refuse']"
 Ledger: TypeAlias = "Literal['yoyo', 'sqlx']"
+OnLoss: TypeAlias = "Literal['warn', 'refuse']"
+Operation: TypeAlias = "Literal['upgrade', 'rollback']"
 
 
 class Migrator:
@@ -58,6 +61,8 @@ class Migrator:
         snapshot: copy the database before the first write of a run: True for a copy beside it, or a folder. Where a
             script has failed half-way outside of our transaction, and nobody else has written since, it is put back.
         keep: how many snapshots of the database remain in the folder.
+        on_loss: rehearse on a copy before anything is done, and where a table would lose rows that the script does
+            not name in a DELETE or DROP TABLE of its own, `"warn"` in the log, or `"refuse"` to begin.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class Migrator:
         strict: bool = False,
         snapshot: bool | str | os.PathLike[str] = False,
         keep: int = 3,
+        on_loss: OnLoss | None = None,
     ) -> None:
         self.database = database
         self.source = source
@@ -86,6 +92,7 @@ class Migrator:
         self.strict = strict
         self.snapshot = snapshot
         self.keep = keep
+        self.on_loss = on_loss
 
     def status(self) -> Status:
         """Tell what is installed. Writes nothing: no table, no file, no lock, no setting.
@@ -113,7 +120,7 @@ class Migrator:
             MigrationError: any of them; its `report` tells what was done before.
             BadScript: with `atomic`, also where a script cannot be part of one transaction; nothing is run then.
         """
-        return self._run(lambda status: plan_upgrade(status, target, **self._leniency()), observer, atomic=atomic)
+        return self._run(self._judge("upgrade", target), observer, atomic=atomic)
 
     def apply(self, *versions: int, observer: Observer | None = None) -> Report:
         """Apply exactly these migrations; those that are installed already are left alone.
@@ -143,15 +150,24 @@ class Migrator:
             Irreversible: a migration on the way has no down script; nothing is rolled back then.
             MigrationError: as for `upgrade`.
         """
-        seen: list[tuple[Migration, ...]] = []
+        return self._run(self._judge("rollback", target), observer, atomic=atomic)
 
-        def judge(status: Status) -> Plan:
-            seen.append(status.installed[-1:])
-            if target is None and seen[-1] != seen[0]:
-                return Plan(Direction.DOWN, ())  # the newest is another by now: somebody else was faster
-            return plan_rollback(status, target, ignore_missing=self.ignore_missing)
+    def rehearse(self, target: int | None = None, *, operation: Operation = "upgrade") -> Rehearsal:
+        """Run what `upgrade` or `rollback` would run on a copy of the database, and tell what comes of it.
 
-        return self._run(judge, observer, atomic=atomic)
+        The copy lies beside the database's file, or in memory where it has none, and is removed at the end. The
+        database is only read; without WAL, whoever writes waits until it is copied. With nothing to do nothing is
+        copied.
+
+        Raises:
+            NotEnoughSpace: the disk has no room for the copy, and as much again for what is done to it.
+            CannotOpen: the database's folder cannot be written.
+            MigrationError: the one that the real run would end with; its `rehearsed` is set.
+        """
+        judge = self._judge(operation, target)
+        with self._session() as session:
+            plan = self._plan(session, judge)
+            return self._rehearse(session, plan, judge)
 
     def baseline(self, version: int) -> Report:
         """Record everything up to `version` as installed, and run nothing: the database has it all already.
@@ -238,6 +254,19 @@ class Migrator:
         with self._session() as session:
             return plan_rollback(session.status(), target, ignore_missing=self.ignore_missing)
 
+    def _judge(self, operation: Operation, target: int | None) -> Judge:
+        if operation == "upgrade":
+            return lambda status: plan_upgrade(status, target, **self._leniency())
+        seen: list[tuple[Migration, ...]] = []
+
+        def judge(status: Status) -> Plan:
+            seen.append(status.installed[-1:])
+            if target is None and seen[-1] != seen[0]:
+                return Plan(Direction.DOWN, ())  # the newest is another by now: somebody else was faster
+            return plan_rollback(status, target, ignore_missing=self.ignore_missing)
+
+        return judge
+
     def _leniency(self) -> dict[str, bool]:
         return {"ignore_missing": self.ignore_missing, "accept_newer": self.on_newer == "accept"}
 
@@ -258,16 +287,35 @@ class Migrator:
 
     def _run(self, judge: Judge, observer: Observer | None, *, atomic: bool = False) -> Report:
         with self._session(atomic=atomic) as session:
-            status = session.status()
-            if self.source is None:
-                session.refuse_other_schema(status)
-            plan = judge(status)
-            for note in plan.notes:
-                logger().warning("%s", note)
+            plan = self._plan(session, judge)
             if not plan.steps:
                 return Report(plan, ())
+            if self.on_loss is not None:
+                self._mind_losses(self._rehearse(session, plan, judge))
             with self._writing(session):
                 return session.perform(plan, judge, observer or (lambda _: None))
+
+    def _plan(self, session: Session, judge: Judge) -> Plan:
+        status = session.status()
+        if self.source is None:
+            session.refuse_other_schema(status)
+        plan = judge(status)
+        for note in plan.notes:
+            logger().warning("%s", note)
+        return plan
+
+    def _rehearse(self, session: Session, plan: Plan, judge: Judge) -> Rehearsal:
+        from torc_migrations.rehearsal import rehearse
+
+        return rehearse(session, plan, judge, self._writing)
+
+    def _mind_losses(self, rehearsal: Rehearsal) -> None:
+        """Refuse what loses rows without saying so, or warn of it."""
+        if rehearsal.refusal and self.on_loss == "refuse":
+            raise rehearsal.refusal
+        for step in rehearsal.steps:
+            for loss in step.unnamed:
+                logger().warning("%s: %s", step.outcome.step.name, loss.as_text())
 
     def _writing(self, session: Session) -> AbstractContextManager[None]:  # noqa: ARG002  # the command watches it
         """Return what is entered while a plan is performed."""

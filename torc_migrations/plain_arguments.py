@@ -20,12 +20,13 @@ DEFAULTS: dict[str, object] = {
     "strict": False,
     "snapshot": False,
     "keep": 3,
+    "on_loss": None,
 }
 # The verbs that are read here, by both their names, and what they alone are told.
 _VERBS = {"status": "status", "info": "status", "upgrade": "upgrade", "run": "upgrade"}
 _OWN_DEFAULTS: dict[str, dict[str, object]] = {
     "status": {"exit_code": False},
-    "upgrade": {"target": None, "dry_run": False, "single_transaction": False},
+    "upgrade": {"target": None, "dry_run": False, "single_transaction": False, "rehearse": False},
 }
 _OPTIONS = {
     "-d": "database",

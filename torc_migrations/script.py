@@ -182,6 +182,20 @@ def _first_words(sql: bytes, offset: int) -> list[str]:
     return words
 
 
+def canonical(sql: bytes) -> tuple[str, ...]:
+    """Return the words and signs of a statement, however it is spaced, quoted and commented."""
+    tokens = (token for token in _TOKEN.finditer(sql) if token.lastgroup != "blank")
+    return tuple(_bare(token.group().decode()) for token in tokens)
+
+
+def _bare(token: str) -> str:
+    """Return a token in lower case and without quotes, where it is a plain name, and as it is where it is a literal."""
+    if token[0] == "'":
+        return token
+    bare = token[1:-1] if token[0] in '"`[' else token
+    return bare.lower() if bare.isidentifier() else token
+
+
 def first_token(sql: bytes, offset: int) -> int:
     """Return where the first thing that is neither blank nor comment stands, at `offset` or after it, in bytes."""
     return _LEADING_BLANK.match(sql, offset).end()  # type: ignore[union-attr]  # it matches the empty text

@@ -77,6 +77,20 @@ class Session:
         self._seen = -1
         self._steps: tuple[Step, ...] = ()
 
+    @property
+    def database(self) -> Database:
+        """The database that the operation is on."""
+        return self._database
+
+    @property
+    def ledger_tables(self) -> frozenset[str]:
+        """The names of the tables of both ledgers."""
+        return self._ledgers.tables
+
+    def on(self, database: Database) -> Session:
+        """Return the same on another database, step by step."""
+        return Session(database, self.source, self._ledgers.of(database), strict=self._strict)
+
     def status(self) -> Status:
         """Read both ledgers as of one moment."""
         with self._database.reading():

@@ -1,0 +1,186 @@
+"""What a rehearsal has found: values, and the same as a table and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torc_migrations.errors import RowsLost
+from torc_migrations.foreign_keys import Violation
+from torc_migrations.picture import SchemaDifference
+from torc_migrations.plan import Outcome, Report, skipped_text
+from torc_migrations.values import NamedTuple
+from torc_migrations.witness import StatementTime
+
+# So many statements of a script are listed, the slowest ones.
+_LISTED = 20
+
+
+class RowsChange(NamedTuple):
+    """A table's rows before and after all that was rehearsed; None where there was, or is, no such table.
+
+    `now` is the name that it has afterwards, where it was renamed.
+    """
+
+    table: str
+    before: int | None
+    after: int | None
+    now: str | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the same as values that `json` takes."""
+        return self._asdict()
+
+
+class Loss(NamedTuple):
+    """A table that loses rows: how many it had, and how many it has afterwards; 0 too where it is gone.
+
+    `named` tells whether the script names it in a DELETE or a DROP TABLE of its own.
+    """
+
+    table: str
+    before: int
+    after: int
+    named: bool
+
+    def as_text(self) -> str:
+        """Return it in a sentence."""
+        how = "as its script says" if self.named else "and its script has no DELETE or DROP TABLE for it"
+        return f"table {self.table} loses {self.before - self.after} of {self.before} rows, {how}"
+
+
+class RehearsedStep(NamedTuple):
+    """A step that was rehearsed: each statement's time, the tables that lose rows, and the columns that go.
+
+    `columns` are those of tables with rows, as in `job.note`.
+    """
+
+    outcome: Outcome
+    statements: tuple[StatementTime, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    @property
+    def unnamed(self) -> tuple[Loss, ...]:
+        """The losses that the script does not name."""
+        return tuple(loss for loss in self.losses if not loss.named)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the same as values that `json` takes."""
+        return {
+            **self.outcome.step.as_dict(),
+            "elapsed_ns": self.outcome.elapsed_ns,
+            "statements": [statement._asdict() for statement in self.statements],
+            "losses": [loss._asdict() for loss in self.losses],
+            "columns": list(self.columns),
+        }
+
+
+class Rehearsal(NamedTuple):
+    """What came of running a plan on a copy of a database, which itself was not touched.
+
+    `violations` are the rows that point to no row and did not before.
+    """
+
+    database: str
+    report: Report
+    steps: tuple[RehearsedStep, ...] = ()
+    rows: tuple[RowsChange, ...] = ()
+    schema: SchemaDifference = SchemaDifference()
+    violations: tuple[Violation, ...] = ()
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """The tables that lose rows, in the order of the steps."""
+        return tuple(loss for step in self.steps for loss in step.losses)
+
+    @property
+    def refusal(self) -> RowsLost | None:
+        """The error for the first step that loses rows which its script does not name, or None."""
+        for step in self.steps:
+            if step.unnamed:
+                error = RowsLost(step.outcome.step, tuple(loss[:3] for loss in step.unnamed))
+                error.rehearsed = self.database
+                return error
+        return None
+
+    def as_text(self) -> str:
+        """Return a line for each step and each statement, and what comes of all of them."""
+        if not self.steps:
+            return skipped_text(self.report.plan)
+        return "".join(f"{line}\n" for line in self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        for step in self.steps:
+            if step.outcome.step.script:
+                yield step.outcome.as_text().replace("Applied", "Rehearsed", 1).rstrip()
+                yield from _statement_lines(step.statements)
+        yield from _rows_lines(self.rows)
+        yield from _schema_lines(self.schema)
+        yield from _violation_lines(self.violations)
+        yield from _loss_lines(self.steps)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the same as values that `json` takes; times are in nanoseconds."""
+        return {
+            **self.report.plan.as_dict(),
+            "steps": [step.as_dict() for step in self.steps],
+            "rows": [change.as_dict() for change in self.rows],
+            "schema": self.schema.as_dict(),
+            "violations": [
+                {"table": each.table, "rowid": each.rowid, "parent": each.parent} for each in self.violations
+            ],
+            "loses": bool(self.losses or any(step.columns for step in self.steps)),
+            "refused": self.refusal is not None,
+        }
+
+
+def _statement_lines(statements: tuple[StatementTime, ...]) -> Iterator[str]:
+    slowest = sorted(range(len(statements)), key=lambda number: -statements[number].elapsed_ns)[:_LISTED]
+    for number in sorted(slowest):
+        statement = statements[number]
+        yield f"{statement.elapsed_ns / 1e6:12.3f} ms  {statement.path}:{statement.line}  {statement.words}"
+    if rest := [statements[number].elapsed_ns for number in set(range(len(statements))) - set(slowest)]:
+        yield f"{sum(rest) / 1e6:12.3f} ms  in {len(rest)} more statements, none of them slower"
+
+
+def _rows_lines(rows: tuple[RowsChange, ...]) -> Iterator[str]:
+    names = [change.table if change.now is None else f"{change.table}, now {change.now}" for change in rows]
+    width = max(map(len, (*names, "rows")))
+    yield ""
+    yield f"{'rows':<{width}}  {'before':>10}  {'after':>10}"
+    for name, change in zip(names, rows, strict=True):
+        yield f"{name:<{width}}  {_count(change.before):>10}  {_count(change.after):>10}"
+
+
+def _count(rows: int | None) -> str:
+    return "-" if rows is None else str(rows)
+
+
+def _schema_lines(schema: SchemaDifference) -> Iterator[str]:
+    yield ""
+    if schema == SchemaDifference():
+        yield "schema: as before"
+        return
+    yield "schema"
+    yield from (f"  + {name}" for name in schema.added)
+    yield from (f"  - {name}" for name in schema.removed)
+    yield from (f"  ~ {name}" for name in schema.changed)
+    yield from (f"    {column}" for column in schema.columns)
+
+
+def _violation_lines(violations: tuple[Violation, ...]) -> Iterator[str]:
+    yield ""
+    yield f"new foreign-key violations: {len(violations) or 'none'}"
+    for each in violations[:_LISTED]:
+        row = "a row" if each.rowid is None else f"row {each.rowid}"
+        yield f"  {row} of {each.table} points to no row of {each.parent}"
+
+
+def _loss_lines(steps: tuple[RehearsedStep, ...]) -> Iterator[str]:
+    lines = [
+        f"  {step.outcome.step.name}: {what}"
+        for step in steps
+        for what in (*(loss.as_text() for loss in step.losses), *(f"column {name} goes" for name in step.columns))
+    ]
+    yield f"what would be lost: {'' if lines else 'nothing'}".rstrip()
+    yield from lines
