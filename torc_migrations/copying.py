@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 
 from torc_migrations.connection import connect
 from torc_migrations.disk import refuse_without_room
-from torc_migrations.errors import CannotOpen
+from torc_migrations.errors import CannotOpen, DatabaseFailed
 from torc_migrations.lock import process_is_alive, process_start
 from torc_migrations.log import logger
 from torc_migrations.url import Address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
-
     from torc_migrations.database import Database
 
 # A copy is named for the process that made it, and for when and where that began:
@@ -40,6 +39,7 @@ def copy_of(database: Database) -> Iterator[tuple[sqlite3.Connection, Address]]:
     Raises:
         NotEnoughSpace: the disk has no room for the copy, and as much again for what is done to it.
         CannotOpen: its folder cannot be written.
+        DatabaseFailed: it could not be copied after all.
     """
     path = None if database.is_missing else database.address.path
     if path is None:
@@ -63,7 +63,10 @@ def _fill(connection: sqlite3.Connection, database: Database) -> None:
     with database.reading():
         page_size = database.execute("PRAGMA page_size").fetchone()[0]
         connection.execute(f"PRAGMA page_size = {page_size}")  # a copy in memory cannot have another one
-        database.connection.backup(connection, pages=_PAGES_A_STEP, progress=lambda *_: None, sleep=0)
+        try:
+            database.connection.backup(connection, pages=_PAGES_A_STEP, progress=lambda *_: None, sleep=0)
+        except sqlite3.DatabaseError as error:
+            raise DatabaseFailed(f"copying {database.name}", str(error)) from error
 
 
 def _insist_on_space(database: Database) -> None:

@@ -92,6 +92,18 @@ def a_folder_with_migrations(here: Path) -> None:
     write_files(here, {".env": "DATABASE_URL=sqlite:///app.db\n"})
 
 
+def a_shop_with_shelves(here: Path) -> None:
+    """Set the scene of a table that is made anew, and of what would go with it."""
+    make = "CREATE TABLE shelf (id INTEGER PRIMARY KEY);\nINSERT INTO shelf VALUES (1), (2);\n"
+    make += "CREATE TABLE book (shelf REFERENCES shelf ON DELETE CASCADE);\nINSERT INTO book VALUES (1), (1), (2);\n"
+    rebuild = "-- foreign-keys: on\nCREATE TABLE shelf_new (id INTEGER PRIMARY KEY, room);\n"
+    rebuild += "INSERT INTO shelf_new (id) SELECT id FROM shelf;\nDROP TABLE shelf;\n"
+    rebuild += "ALTER TABLE shelf_new RENAME TO shelf;\n"
+    write_files(here / "migrations", {"1_make_shop.sql": make})
+    run([COMMAND, "-d", "shop.db", "upgrade"], here)
+    write_files(here / "migrations", {"2_rebuild_shelf.sql": rebuild})
+
+
 def nothing(here: Path) -> None:
     """Set the scene of an empty folder."""
 
@@ -100,6 +112,8 @@ def scene(block: Block) -> Callable[[Path], None]:
     """Return what has to be there before the commands of a block are typed."""
     if "20260113000000_add_event" in block.text:
         return upgraded_with_a_clash
+    if "shop.db rehearse" in block.text:
+        return a_shop_with_shelves
     if block.document.name == "DATABASE_INDEXES.md":
         return the_torc_schema
     if block.document.name == "README.md" and block.language != "python":
