@@ -31,6 +31,7 @@ FLOORS = (
     ("scratch",),
     ("doctor", "rehearsal_report", "session"),
     ("rehearsal", "restoration", "single_transaction"),
+    ("round_trip",),
     ("migrator",),
     ("verification",),
     ("inspection", "maintenance"),

@@ -15,9 +15,21 @@ if TYPE_CHECKING:
 
     from torc_migrations.rehearsal_report import Rehearsal
     from torc_migrations.restoration import Restoration
+    from torc_migrations.round_trip import RoundTrip
     from torc_migrations.verification import Finding
 
-__all__ = ["Migrator", "apply", "errors", "rehearse", "restore", "rollback", "status", "upgrade", "verify"]
+__all__ = [
+    "Migrator",
+    "apply",
+    "errors",
+    "rehearse",
+    "restore",
+    "rollback",
+    "round_trip",
+    "status",
+    "upgrade",
+    "verify",
+]
 
 
 def upgrade(
@@ -95,6 +107,20 @@ def rehearse(
     """
     migrator = Migrator(database, source, lock_timeout=lock_timeout, ignore_missing=ignore_missing, on_newer=on_newer)
     return migrator.rehearse(target, operation=operation)
+
+
+def round_trip(
+    database: DatabaseLike | None = None, source: SourceLike = None, *, lock_timeout: float = 300.0
+) -> RoundTrip:
+    """Take each migration up, down and up again, on an empty database in memory; for tests.
+
+    With a `database` it is those that are pending there, on a copy of it; see `Migrator.round_trip`.
+
+    Raises:
+        MigrationError: the source or the database cannot be used; what is wrong with a script is a finding.
+    """
+    migrator = Migrator(":memory:" if database is None else database, source, lock_timeout=lock_timeout)
+    return migrator.round_trip(fresh=database is None)
 
 
 def status(database: DatabaseLike, source: SourceLike = None, *, lock_timeout: float = 300.0) -> Status:

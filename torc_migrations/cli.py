@@ -343,6 +343,8 @@ def _restore(options: Namespace, terminal: Terminal) -> int:
 def _rehearse(options: Namespace, terminal: Terminal) -> int:
     from torc_migrations.rehearse_cli import run
 
+    if options.verb == "rehearse" and options.fresh:
+        options.database = ":memory:"
     return run(options, terminal, _migrator(options, terminal))
 
 

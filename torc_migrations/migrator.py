@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torc_migrations.doctor import Diagnosis
     from torc_migrations.rehearsal_report import Rehearsal
     from torc_migrations.restoration import Restoration
+    from torc_migrations.round_trip import RoundTrip
 
 OnNewer: TypeAlias = "Literal['accept', 'refuse']"
 Ledger: TypeAlias = "Literal['yoyo', 'sqlx']"
@@ -168,6 +169,30 @@ class Migrator:
         with self._session() as session:
             plan = self._plan(session, judge)
             return self._rehearse(session, plan, judge)
+
+    def round_trip(self, *, fresh: bool = False) -> RoundTrip:
+        """Take each pending migration up, down and up again on a copy, and say what does not come back.
+
+        Compares the schema, the rows of every table, `foreign_key_check` and `integrity_check`. Where the database
+        has nothing yet, or with `fresh`, every migration is taken round on an empty database in memory.
+
+        Raises:
+            MigrationError: the source or the database cannot be used; what is wrong with a script is a finding.
+        """
+        from torc_migrations.rehearsal import copied
+        from torc_migrations.round_trip import make_round_trip, on_scratch
+
+        with self._session() as session:
+            if fresh or not (session.objects() or session.status().installed):
+                scene, chosen = on_scratch(session), session.source.migrations
+            else:
+                plan = self._plan(session, self._judge("upgrade", None))
+                scene, chosen = (
+                    copied(session),
+                    tuple(step.migration for step in plan.steps if step.action is Action.APPLY),
+                )
+            with scene as copy:
+                return make_round_trip(copy, session.database.name, chosen, self._leniency(), self._writing)
 
     def baseline(self, version: int) -> Report:
         """Record everything up to `version` as installed, and run nothing: the database has it all already.

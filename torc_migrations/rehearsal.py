@@ -63,10 +63,17 @@ def rehearsing(name: str) -> Iterator[None]:
         raise
 
 
+def all_violations(database: WitnessedDatabase) -> tuple[Violation, ...]:
+    """Return every row that points to no row."""
+    everything = Touched()
+    everything.all_tables = True
+    return violations(database, everything)
+
+
 def _perform(name: str, copy: Session, plan: Plan, judge: Judge, watch: Watch) -> Rehearsal:
     database = copy.database
     assert isinstance(database, WitnessedDatabase)
-    old = _all_violations(database)
+    old = all_violations(database)
     observer = _Observer(database, copy.ledger_tables)
     first = observer.picture
     with watch(copy):
@@ -77,7 +84,7 @@ def _perform(name: str, copy: Session, plan: Plan, judge: Judge, watch: Watch) -
         tuple(observer.steps),
         _rows(first, observer.picture, observer.names),
         schema_difference(first, observer.picture),
-        new_violations(_all_violations(database), old),
+        new_violations(all_violations(database), old),
     )
 
 
@@ -145,9 +152,3 @@ def _rows(before: Picture, after: Picture, names: dict[str, str]) -> tuple[RowsC
     known = set(names.values())
     changes += [RowsChange(table.name, None, table.rows) for key, table in after.tables.items() if key not in known]
     return tuple(changes)
-
-
-def _all_violations(database: WitnessedDatabase) -> tuple[Violation, ...]:
-    everything = Touched()
-    everything.all_tables = True
-    return violations(database, everything)

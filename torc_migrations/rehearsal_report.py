@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torc_migrations.errors import RowsLost
 from torc_migrations.foreign_keys import Violation
 from torc_migrations.picture import SchemaDifference
-from torc_migrations.plan import Outcome, Report, skipped_text
+from torc_migrations.plan import Outcome, Report, duration_text, skipped_text
 from torc_migrations.values import NamedTuple
 from torc_migrations.witness import StatementTime
 
@@ -112,7 +112,7 @@ class Rehearsal(NamedTuple):
     def _lines(self) -> Iterator[str]:
         for step in self.steps:
             if step.outcome.step.script:
-                yield step.outcome.as_text().replace("Applied", "Rehearsed", 1).rstrip()
+                yield _step_line(step.outcome)
                 yield from _statement_lines(step.statements)
         yield from _rows_lines(self.rows)
         yield from _schema_lines(self.schema)
@@ -132,6 +132,12 @@ class Rehearsal(NamedTuple):
             "loses": bool(self.losses or any(step.columns for step in self.steps)),
             "refused": self.refusal is not None,
         }
+
+
+def _step_line(outcome: Outcome) -> str:
+    if outcome.step.is_hook:
+        return f"Rehearsed {outcome.step.title} ({duration_text(outcome.elapsed_ns)})"
+    return outcome.as_text().replace("Applied", "Rehearsed", 1).rstrip()
 
 
 def _statement_lines(statements: tuple[StatementTime, ...]) -> Iterator[str]:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from types import SimpleNamespace
+    from types import SimpleNamespace as Namespace
 
     from torc_migrations.migrator import Migrator
     from torc_migrations.rehearsal_report import Rehearsal
+    from torc_migrations.round_trip import RoundTrip
     from torc_migrations.terminal import Terminal
 
 _EXAMPLES = """\
@@ -18,11 +19,18 @@ examples:
   torc-migrations -d torc.db rehearse
   torc-migrations -d torc.db rehearse --rollback --target 20251023160238
   torc-migrations -d torc.db upgrade --on-loss=refuse
+  torc-migrations -d torc.db rehearse --round-trip
+  torc-migrations -s migrations rehearse --round-trip --fresh
 
 The copy lies beside the database, wants twice its size on the disk, and is
 removed afterwards; one that a killed rehearsal left, by the next. Which tables
 a script names in a DELETE or DROP TABLE is told by SQLite's parser.
+
+exit status: with --round-trip 1 where something does not come back; else as
+for `upgrade`.
 """
+
+FAILED = 1
 
 
 def add_arguments(
@@ -37,6 +45,10 @@ def add_arguments(
     parser.add_argument(
         *("--target", "--target-version"), metavar="VERSION", type=version, help="the version to end at"
     )
+    parser.add_argument(
+        "--round-trip", action="store_true", help="take each one up, down and up again; say what does not come back"
+    )
+    parser.add_argument("--fresh", action="store_true", help="with --round-trip: all of them, on an empty database")
     _add_on_loss(parser, "end with 6 where a table loses rows that its script does not delete itself")
     add_waiting(parser)
 
@@ -51,18 +63,30 @@ def _add_on_loss(parser: ArgumentParser, purpose: str) -> None:
     parser.add_argument("--on-loss", choices=("refuse", "warn"), help=purpose)
 
 
-def run(options: SimpleNamespace, terminal: Terminal, migrator: Migrator) -> int:
+def run(options: Namespace, terminal: Terminal, migrator: Migrator) -> int:
     """Rehearse what a verb would do, and return the command's exit status.
 
     Raises:
         MigrationError: it cannot be done, or the rehearsal failed as the real run would.
     """
+    if options.verb == "rehearse" and options.round_trip:
+        return _show_round_trip(migrator.round_trip(fresh=options.fresh), options, terminal)
     goes_down = options.verb == "rollback" or (options.verb == "rehearse" and options.rollback)
     rehearsal = migrator.rehearse(options.target, operation="rollback" if goes_down else "upgrade")
     return _show(rehearsal, options, terminal)
 
 
-def _show(rehearsal: Rehearsal, options: SimpleNamespace, terminal: Terminal) -> int:
+def _show_round_trip(round_trip: RoundTrip, options: Namespace, terminal: Terminal) -> int:
+    if options.json:
+        terminal.write_json(round_trip.as_dict())
+    elif round_trip.trips:
+        terminal.write_listing(round_trip.as_text())
+    if not round_trip.trips:
+        terminal.say("note", "nothing is pending; with --fresh every migration is tried, on an empty database")
+    return 0 if round_trip.ok else FAILED
+
+
+def _show(rehearsal: Rehearsal, options: Namespace, terminal: Terminal) -> int:
     if options.json:
         terminal.write_json(rehearsal.as_dict())
     else:

@@ -35,8 +35,8 @@ class Deeds:
 
     Attributes:
         statements: each of its statements, in order.
-        written: the tables, in lower case, whose rows it may have changed, itself or by a trigger or a cascade, or
-            whose name is now that of other rows.
+        written: the tables, in lower case, whose rows or columns it may have changed, itself or by a trigger or a
+            cascade, or whose name is now that of other rows.
         named: those that it names itself in a DELETE or a DROP TABLE.
         tables: by the lower name that a table had before the script, the lower name that it has after it.
         columns: by that name, the lower name that each column has after it, by the one that it had before.
@@ -54,12 +54,13 @@ class Deeds:
         self._changes_schema = False
         self._counted = (0, 1)
 
-    def note(self, action: int, name: str | None, schema: str | None, by: str | None) -> None:
+    def note(self, action: int, name: str | None, detail: str | None, schema: str | None, by: str | None) -> None:
         """Note what a statement is about to do; SQLite asks about the statement itself before what follows from it."""
         if name is None or name.startswith("sqlite_"):
             return
         if action == sqlite3.SQLITE_ALTER_TABLE and name == "main":
             self._alters = self._changes_schema = True
+            self.written.add((detail or "").lower())
         elif schema != "main":
             return
         elif action in _WRITES:
@@ -115,7 +116,7 @@ class WitnessedDatabase(Database):
 
         def authorizer(action: int, name: str | None, detail: str | None, schema: str | None, by: str | None) -> int:
             if not self._looks:
-                deeds.note(action, name, schema, by)
+                deeds.note(action, name, detail, schema, by)
             return answer(action, name, detail, schema, by)
 
         self._looks = False

@@ -240,3 +240,41 @@ def test_lost_rows_are_an_error_with_facts(here: Path, migrations: Path, torc: T
     error = json.loads(result.out)["error"]
     assert (result.status, error["type"]) == (6, "RowsLost")
     assert (error["table"], error["before"], error["after"]) == ("kid", 1, 0)
+
+
+def test_a_round_trip_is_a_verdict(library: Path, torc: Torc) -> None:
+    """Findings on standard output, and the status tells; the database is not touched."""
+    write_files(library / "migrations", {"0005_rebuild.rollback.sql": "DROP TABLE book;\n"})
+    before = everything_in(library)
+
+    result = torc("-d", "app.db", "rehearse", "--round-trip")
+
+    assert (result.status, result.err) == (1, "")
+    assert result.out == (
+        "5: its down script drops index idx_title, which was there before\n"
+        "5: its down script drops table book, which was there before\n"
+        "5: its down script leaves table copy with 0 of its 3 rows\n"
+        "5: its up script makes another schema the second time: - index idx_title, - table book\n"
+        "0 of 1 migrations go up, down and up again\n"
+    )
+    told = outcome_of(torc("-d", "app.db", "rehearse", "--round-trip", "--json"))
+    assert (told["ok"], len(told["trips"][0]["findings"])) == (False, 4)
+    assert everything_in(library) == before
+
+
+def test_a_round_trip_needs_no_database(here: Path, migrations: Path, torc: Torc) -> None:
+    """With --fresh nothing has to be named, and nothing is made."""
+    result = torc("rehearse", "--round-trip", "--fresh")
+
+    assert (result.status, result.out, result.err) == (0, "3 of 3 migrations go up, down and up again\n", "")
+    assert os.listdir(here) == ["migrations"]
+
+
+def test_a_round_trip_with_nothing_pending_says_so(here: Path, migrations: Path, torc: Torc) -> None:
+    """And how to try them all."""
+    torc("-d", "app.db", "upgrade")
+
+    result = torc("-d", "app.db", "rehearse", "--round-trip")
+
+    assert (result.status, result.out) == (0, "")
+    assert result.err == "note: nothing is pending; with --fresh every migration is tried, on an empty database\n"
