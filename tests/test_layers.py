@@ -36,6 +36,7 @@ FLOORS = (
     ("verification",),
     ("inspection", "maintenance"),
     ("config", "folder", "inspect_cli", "mending_cli", "rehearse_cli", "snapshot_cli", "terminal", "watched"),
+    ("folder_cli",),
     ("arguments", "watch"),
     ("__init__", "cli", "yoyo_plugin"),
 )

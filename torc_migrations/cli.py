@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 
-from torc_migrations.errors import MigrationError, SourceError, UrlError
+from torc_migrations.errors import MigrationError, UrlError
 from torc_migrations.log import on_first_use
 from torc_migrations.migration import SHIPPED, discover
 from torc_migrations.migrator import Migrator
@@ -288,36 +288,15 @@ def _finish(report: Report, last_lines: str, options: Namespace, terminal: Termi
 
 
 def _new(options: Namespace, terminal: Terminal) -> int:
-    from torc_migrations.config import MIGRATIONS
-    from torc_migrations.folder import new_migration
+    from torc_migrations.folder_cli import new
 
-    settings = _settings(options, terminal)
-    if len(settings.sources) > 1:
-        origin = settings.sources[0].origin
-        raise SourceError(origin, f"{origin} names several folders", hint="say with --source which one to write to")
-    paths = new_migration(
-        settings.sources[0].value if settings.sources else MIGRATIONS,
-        options.description,
-        reversible=settings.reversible if options.reversible is None else options.reversible,
-        sequential=settings.sequential if options.sequential is None else options.sequential,
-    )
-    return _created(paths, options, terminal)
+    return new(options, terminal, _settings(options, terminal))
 
 
 def _export(options: Namespace, terminal: Terminal) -> int:
-    from torc_migrations.folder import export
-    from torc_migrations.migration import Layout
+    from torc_migrations.folder_cli import export
 
-    source = discover(_source(_settings(options, terminal)))
-    return _created(export(source, Layout(options.layout), options.folder), options, terminal)
-
-
-def _created(paths: tuple[str, ...], options: Namespace, terminal: Terminal) -> int:
-    if options.json:
-        terminal.write_json({"created": list(paths)})
-    else:
-        terminal.write_listing("".join(f"Creating {path}\n" for path in paths))
-    return 0
+    return export(options, terminal, discover(_source(_settings(options, terminal))))
 
 
 def _inspect(options: Namespace, terminal: Terminal) -> int:

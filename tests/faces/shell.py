@@ -104,7 +104,7 @@ def run_as_nobody(words: Sequence[str], cwd: Path) -> Result:
         "import torc_migrations.arguments, torc_migrations.backend, torc_migrations.cli, torc_migrations.config",
         "import torc_migrations.execution, torc_migrations.folder, torc_migrations.foreign_keys, encodings.idna",
         "import torc_migrations.restoration, torc_migrations.snapshot_cli",
-        "import torc_migrations.rehearsal, shutil, zlib",
+        "import torc_migrations.folder_cli, torc_migrations.rehearsal, shutil, zlib",
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)",
         "sys.exit(torc_migrations.cli.main(sys.argv[1:]))",
     )
