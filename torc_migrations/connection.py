@@ -173,7 +173,11 @@ class File(NamedTuple):
     @property
     def stands(self) -> bool:
         """Whether its name still leads to it."""
-        return find_file(self.path) == self
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (self.device, self.inode)
 
 
 def find_file(path: str | None) -> File | None:

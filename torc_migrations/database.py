@@ -181,7 +181,8 @@ class Database:
     @contextmanager
     def foreign_keys(self, on: bool) -> Iterator[None]:
         """Have foreign keys enforced for one step, or not; SQLite changes that outside a transaction only."""
-        write_pragma(self.connection, "foreign_keys", int(on))
+        if on:
+            write_pragma(self.connection, "foreign_keys", 1)
         try:
             yield
         finally:

@@ -34,6 +34,11 @@ SELECT_TABLES = """
     WHERE type = 'table'
     AND name IN (:sqlx_table, :yoyo_table, '_yoyo_log', '_yoyo_version')
 """
+SELECT_NOTHING = """
+    SELECT 1
+    FROM {table}, {yoyo_table}, _yoyo_log, _yoyo_version
+    LIMIT 0
+"""
 CREATE_SQLX_TABLE = """
 CREATE TABLE IF NOT EXISTS {table} (
     version BIGINT PRIMARY KEY,
@@ -106,9 +111,20 @@ class Ledgers:
 
     def create(self) -> None:
         """Create the tables of both ledgers where they are missing, in the caller's transaction."""
-        if self.lost():
+        if not self._are_there():
             self._in_sqlx(CREATE_SQLX_TABLE)
             self._backend.create_tables()
+
+    def _are_there(self) -> bool:
+        """Tell whether no table is missing: SQLite knows a table by its name, but to list them reads its schema."""
+        sql = SELECT_NOTHING.format(table=self._sqlx_table, yoyo_table=quote_identifier(self._yoyo_table))
+        try:
+            self._database.execute(sql)
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            return False
+        return True
 
     def lost(self) -> frozenset[str]:
         """Return the tables that we write to, and that are not there."""

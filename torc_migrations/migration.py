@@ -45,12 +45,13 @@ class Script:
         path: the file, as messages name it.
     """
 
-    __slots__ = ("_file", "_sql", "path")
+    __slots__ = ("_directives", "_file", "_sql", "path")
 
     def __init__(self, path: str, file: Path | Traversable | None = None) -> None:
         self.path = path
         self._file = file
         self._sql: bytes | None = None
+        self._directives: Directives | None = None
 
     @property
     def sql(self) -> bytes:
@@ -70,12 +71,14 @@ class Script:
         Raises:
             BadScript: a directive has a value that it cannot have.
         """
-        from torc_migrations.script import directives
+        if self._directives is None:
+            from torc_migrations.script import directives
 
-        try:
-            return directives(self.sql)
-        except ValueError as error:
-            raise BadScript(self.path, f"{self.path}: {error}") from error
+            try:
+                self._directives = directives(self.sql)
+            except ValueError as error:
+                raise BadScript(self.path, f"{self.path}: {error}") from error
+        return self._directives
 
     def _read(self) -> bytes:
         try:

@@ -60,7 +60,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _TRANSACTION_WORDS = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK"})
 _IN_CAPITALS = tuple(word.encode() for word in _TRANSACTION_WORDS)
 _WHOLE_WORD = re.compile(rb"\b(?:" + b"|".join(_IN_CAPITALS) + rb")\b")
-_PIECE = 1 << 20
+_PIECE = 1 << 16
 
 _DIRECTIVE = re.compile(rb"\s*--\s*(transactional|depends|foreign-keys)\s*:[ \t]*(.*?)\s*\Z")
 

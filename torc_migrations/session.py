@@ -186,7 +186,9 @@ class Session:
         except Overtaken:
             return ()
         settled = {outcome.step.migration.id for outcome in outcomes[1:]}
-        self._steps = tuple(each for each in self._steps[1:] if each.migration.id not in settled)
+        self._steps = self._steps[1:]
+        if settled:
+            self._steps = tuple(each for each in self._steps if each.migration.id not in settled)
         return outcomes
 
     def _perform_whole(self, step: Step, judge: Judge) -> tuple[Outcome, ...]:

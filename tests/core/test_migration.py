@@ -274,6 +274,18 @@ def test_a_note_names_each_file_that_is_ignored(data):
     }
 
 
+@pytest.mark.parametrize("before", range(2**16 - 4, 2**16 + 2))
+def test_text_is_checked_wherever_it_stands(folder, before):
+    """A long script is checked piece by piece, and a letter may lie across two pieces."""
+    good, bad = (b"-" * before + letter for letter in ("\N{GRINNING FACE}".encode(), b"\xf0\x9f\x98"))
+
+    assert discover(folder({"1_a": good})).migrations[0].up.sql == good
+    with pytest.raises(BadScript) as failure:
+        discover(folder({"1_a": bad}))
+
+    assert f"is not UTF-8: byte 0xf0 at offset {before}" in str(failure.value)
+
+
 def test_bytes_that_are_not_utf8_are_refused(data):
     """A text in another encoding is refused, with the place of its first wrong byte."""
     with pytest.raises(BadScript) as failure:
