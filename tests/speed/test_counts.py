@@ -23,8 +23,8 @@ Install = Callable[[int], Installed]
 
 # What may be loaded of ours before there is something to do.
 ENGINE = {
-    *("checksum", "connection", "database", "errors", "ledger", "listing", "log", "migration", "migrator", "plan"),
-    *("session", "status", "url", "values"),
+    *("checksum", "connection", "database", "errors", "execution_errors", "ledger", "listing", "log", "migration"),
+    *("migration_error", "migrator", "plan", "session", "status", "url", "values"),
 }
 COMMAND = ENGINE | {"cli", "config", "plain_arguments", "terminal"}
 # What is dear to load, and what no way to an empty plan has any use for.
