@@ -49,11 +49,13 @@ class Place:
     def _relative(self) -> str:
         return str(self._abs)[1:]
 
-    def url(self, spelling: str) -> str:
-        """Return a spelling with the folders of this place in it."""
+    def url(self, spelling: str, *, memory_is_a_file: bool = False) -> str:
+        """Return a spelling with the folders of this place in it, wherever somebody might take it for absolute."""
         if "/abs/" in spelling:
             return spelling.replace("/abs", str(self._abs))
-        if ":///" in spelling and ":memory:" not in spelling:
+        if ":./" in spelling:
+            return spelling.replace(":./", f":./{self._relative}/")
+        if ":///" in spelling and (memory_is_a_file or ":memory:" not in spelling):
             return spelling.replace(":///", f":///{self._relative}/")
         return spelling
 
@@ -90,7 +92,7 @@ def test_stock_yoyo_opens_what_the_page_says(row: Row, yoyo: Preloaded, place: P
 @pytest.mark.parametrize("row", ROWS, ids=[row.url for row in ROWS])
 def test_sqlx_opens_what_the_page_says(row: Row, sqlx: Sqlx, place: Place) -> None:
     """Its spellings are read as it reads them, but for the three slashes."""
-    said = sqlx.create_at(place.url(row.url), folder=place.here)
+    said = sqlx.create_at(place.url(row.url, memory_is_a_file=True), folder=place.here)
 
     assert place.opened(row.url, said) == row.sqlx
 
