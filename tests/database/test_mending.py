@@ -121,7 +121,7 @@ def test_baseline_that_is_not_there_is_refused(sqlite: SQLiteUnderTest, folder):
     with pytest.raises(errors.NotThere) as failure:
         Migrator(sqlite.path, source).baseline(2)
 
-    assert failure.value.missing == ("column t2.x", "table t2")
+    assert failure.value.missing == ("table t2",)
     assert sqlite.tables().keys() == {"t1"}
     assert sqlite.ledgers().agreed == ()
 
@@ -166,3 +166,32 @@ def test_lock_of_stock_yoyo_is_no_table_of_an_application(sqlite: SQLiteUnderTes
         code, sqlite.path, "upgrade", "--target", "20251020140215", cwd=sqlite.path.parent
     )
     assert sqlite.ledgers().agreed == (20251020140215,)
+
+
+@pytest.mark.parametrize(
+    ("written", "name"), [("theirs", "theirs"), ("main.theirs", "theirs"), ('"odd ""name"""', 'odd "name"')]
+)
+def test_sqlxs_table_may_have_another_name(sqlite: SQLiteUnderTest, folder, written, name):
+    """It is created under its name, found again, and missed where a script drops it."""
+    source = folder({**ladder(1), "2_drop": f"DROP TABLE {written};"})
+    migrator = Migrator(sqlite.path, source, sqlx_table=written)
+
+    with pytest.raises(errors.BadScript, match="drops"):
+        migrator.upgrade()
+
+    assert sqlite.execute(f"SELECT version FROM {written}") == [(1,)]
+    assert sqlite.tables().keys() == {"t1", name}
+    assert migrator.status().entries[0].in_step
+
+
+def test_every_line_since_our_word_counts(sqlite: SQLiteUnderTest, folder):
+    """A mark among yoyo's lines leaves it open what was run, wherever among them it stands."""
+    source = folder(ladder(1))
+    for operations in (("mark", "apply"), ("rollback", "mark")):
+        upgrade(sqlite.path, source)
+        sqlite.execute("DELETE FROM _sqlx_migrations")
+        for operation in operations:
+            log(sqlite, operation, "1_make_t1", "2026-01-01 00:00:00")
+
+        assert status(sqlite.path, source).entries[0].out_of_step
+        sqlite.path.unlink()
