@@ -188,7 +188,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=15, help="begin nothing after that (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=9, help="of each task, if it is quick (default: %(default)s)")
     parser.add_argument("--migrations", type=int, nargs="+", default=[20, 200, 1000, 10_000], metavar="N")
-    parser.add_argument("--megabytes", type=int, nargs="+", default=[1, 10, 100], metavar="MB")
+    parser.add_argument("--megabytes", type=int, nargs="*", default=[1, 10, 100], metavar="MB")
     parser.add_argument("--tools", nargs="+", metavar="NAME", help="only these (default: all that are found)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "torc_migrations_peers")

@@ -1,0 +1,86 @@
+"""The comparison with other tools runs, goes on where it was stopped, and the page says what it measured."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from measured import ROOT
+
+BENCHMARKS = ROOT / "benchmarks"
+PAGE = ROOT / "docs" / "performance.md"
+
+
+def peers(tmp_path: Path, *words: str) -> dict[str, list[dict[str, object]]]:
+    """Run the comparison in small, and return its results."""
+    results = tmp_path / "peers.json"
+    command = [sys.executable, BENCHMARKS / "peers.py", "--work", tmp_path / "work", "--results", results, *words]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    return json.loads(results.read_text())
+
+
+SMALL = ("--runs", "1", "--migrations", "2", "--megabytes", "1", "--tools", "floor", "torc_migrations", "yoyo")
+TINY = ("--runs", "1", "--migrations", "2", "--megabytes", "--tools", "floor")
+
+
+def test_a_small_comparison_runs(tmp_path: Path):
+    """Each tool does each work once, and none fails."""
+    results = peers(tmp_path, *SMALL)
+
+    assert [row for row in results["rows"] if row["runs"] != 1] == []
+    works = {(row["work"], row["inside"]) for row in results["rows"] if row["tool"] == "torc_migrations"}
+    assert works == {
+        *((work, False) for work in ("import", "noop", "api", "apply", "script")),
+        *((work, True) for work in ("noop", "apply", "at_once", "script")),
+    }
+    if shutil.which("strace"):
+        assert results["fsyncs"]["torc_migrations"] <= 4.3
+
+
+def test_a_comparison_goes_on_where_it_was_stopped(tmp_path: Path):
+    """What was measured is not measured again."""
+    first = peers(tmp_path, *TINY, "--minutes", "0")
+    samples = tmp_path / "work" / "samples.jsonl"
+    known = {"task": "noop 2 process floor", "wall_ms": 12345.0, "cpu_ms": 1.0, "peak_mb": 1.0}
+    samples.write_text(json.dumps(known) + "\n")
+
+    second = peers(tmp_path, *TINY)
+
+    assert first["rows"] == []
+    (row,) = [
+        row
+        for row in second["rows"]
+        if (row["work"], row["size"], row["tool"]) == ("noop", 2, "floor") and not row["inside"]
+    ]
+    assert (row["runs"], row["wall_ms"]) == (1, 12345.0)
+
+
+def test_the_tables_are_those_of_the_results():
+    """No number of a table is written by hand."""
+    command = [sys.executable, BENCHMARKS / "peer_tables.py", "--check"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr or "run benchmarks/peer_tables.py"
+
+
+@pytest.mark.parametrize("name", ["peers.svg", "peers_growth.svg"])
+def test_the_pictures_adapt_to_the_page(name):
+    """Their text has the colour of the page's, light or dark, and their background is the page's own."""
+    picture = (ROOT / "docs" / name).read_text()
+
+    assert "prefers-color-scheme: dark" in picture
+    assert "currentColor" in picture
+    assert f"]({name})" in PAGE.read_text()
+
+
+def test_every_goal_has_its_row():
+    """The page shows every goal, whether met or not."""
+    (goals,) = re.findall(r"<!-- goals -->\n(.*?)<!-- end -->", PAGE.read_text(), re.DOTALL)
+
+    assert len(goals.splitlines()) == 2 + 13
