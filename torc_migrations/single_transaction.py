@@ -35,30 +35,30 @@ class AtomicSession(Session):
     """An operation whose steps are kept together, or not at all."""
 
     def _check_scripts(self) -> None:
-        """Refuse, before anything runs, what cannot be part of one transaction."""
-        super()._check_scripts()
+        """Read every script that will run, and refuse what cannot be part of one transaction."""
         self._planned = self._steps
         switches: dict[bool, str] = {}
         for step in self._steps:
             if step.script is None:
                 continue
-            if not step.script.directives.transactional:
+            directives = step.script.directives
+            if not directives.transactional:
                 path = step.script.path
                 hint = _ONE_BY_ONE.format(it="the directive")
                 raise BadScript(path, f"{path} asks for no transaction, and the whole run is to be one", hint=hint)
             if commits_by_itself(step):
                 raise unwanted_commit(step)
-            switches.setdefault(step.script.directives.foreign_keys, step.script.path)
+            switches.setdefault(directives.foreign_keys, step.script.path)
         if len(switches) > 1:
             raise _mixed_foreign_keys(on=switches[True], off=switches[False])
+        self._enforced = True in switches
 
     def _perform_next(self, judge: Judge) -> tuple[Outcome, ...]:
         """Perform everything that there is to do."""
         if self._steps is not self._planned:
             self._check_scripts()
-        enforced = any(step.script.directives.foreign_keys for step in self._steps if step.script)
         try:
-            with self._database.foreign_keys(enforced), self._database.transaction():
+            with self._database.foreign_keys(self._enforced), self._database.transaction():
                 self._expect(self._steps[0], judge)
                 outcomes = self._perform_all(judge)
         except Overtaken:
