@@ -158,7 +158,7 @@ class Migrator:
 
         The copy lies beside the database's file, or in memory where it has none, and is removed at the end. The
         database is only read; without WAL, whoever writes waits until it is copied. With nothing to do nothing is
-        copied.
+        copied. Functions and collations that the owner of a lent connection has made are not there on the copy.
 
         Raises:
             NotEnoughSpace: the disk has no room for the copy, and as much again for what is done to it.

@@ -48,7 +48,7 @@ def add_arguments(
     parser.add_argument(
         "--round-trip", action="store_true", help="take each one up, down and up again; say what does not come back"
     )
-    parser.add_argument("--fresh", action="store_true", help="with --round-trip: all of them, on an empty database")
+    parser.add_argument("--fresh", action="store_true", help="take all of them, on an empty database in memory")
     _add_on_loss(parser, "end with 6 where a table loses rows that its script does not delete itself")
     add_waiting(parser)
 

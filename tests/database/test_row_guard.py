@@ -178,6 +178,20 @@ def test_a_pragma_that_does_something_is_not(family: SQLiteUnderTest, folder, ca
     assert [record for record in caplog.records if "does nothing" in record.getMessage()] == []
 
 
+def test_a_run_in_one_transaction_is_guarded_too(swept: SQLiteUnderTest, folder, caplog):
+    """The script that loses the rows is the one that is named, the other's DELETE is no excuse, and all is undone."""
+    source = folder(
+        {"1_one": "PRAGMA foreign_keys = OFF;\nDELETE FROM child WHERE id = 4;", "2_rebuild": EMPTYING_REBUILD}
+    )
+    with caplog.at_level(logging.WARNING, logger="torc_migrations"), pytest.raises(errors.RowsLost) as failure:
+        upgrade(swept.path, source, atomic=True)
+
+    assert failure.value.step.migration.version == 2
+    assert failure.value.lost[0] == ("child", 3, 0)
+    assert (counts(swept), swept.ledgers().agreed) == ([2, 3, 4, 4], ())
+    assert ["1_one.sql: its PRAGMA" in record.getMessage() for record in caplog.records] == [True]
+
+
 def test_side_by_side_naive_and_ours(family: SQLiteUnderTest, folder, tmp_path):
     """The table of docs/reliability.md: the same rebuild, up and down, by hand with foreign keys on, and by us."""
     down = REBUILD.replace(", age INTEGER)", ")")

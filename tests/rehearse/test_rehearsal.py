@@ -303,6 +303,18 @@ def test_a_copy_of_stock_yoyos_database_is_adopted_on_the_copy_only(shop: SQLite
     assert shop.ledgers().sqlx == ()
 
 
+def test_hooks_are_rehearsed(shop: SQLiteUnderTest, folder):
+    """What yoyo runs after every upgrade is a part of it, and may lose rows too."""
+    source = folder({"2_more": "CREATE TABLE t (x);", "post-apply": "DELETE FROM loan WHERE book = 1;"})
+
+    rehearsal = rehearse(shop.path, source)
+
+    assert rehearsal.losses == (Loss("loan", 4, 3, named=True),)
+    assert "\nRehearsed hook post-apply (" in rehearsal.as_text()
+    assert "  post-apply: table loan loses 1 of 4 rows, as its script says\n" in rehearsal.as_text()
+    assert rehearsal.as_dict()["steps"][1]["version"] is None
+
+
 def test_virtual_tables_are_counted_and_their_shadows_are_not(shop: SQLiteUnderTest, folder):
     """FTS5 keeps its index in tables of its own, which are nobody's rows."""
     shop.execute("CREATE VIRTUAL TABLE found USING fts5 (text)", "INSERT INTO found VALUES ('a'), ('b')")
