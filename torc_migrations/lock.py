@@ -118,7 +118,7 @@ def _process(pid: int) -> str:
         return "a process in another container"
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            command = file.read(200).replace(b"\0", b" ").decode(errors="replace").strip()
+            command = " ".join(file.read(200).replace(b"\0", b" ").decode(errors="replace").split())
     except OSError:
         command = ""
     host = f" on {os.uname().nodename}" if sys.platform != "win32" else ""

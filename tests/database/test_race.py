@@ -99,7 +99,8 @@ def results(processes: Iterable[subprocess.Popen[str]]) -> list[tuple[int, ...]]
     for process in processes:
         output, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
-        assert not errors
+        # On a busy machine somebody may have waited for longer than a second, and said so.
+        assert [line for line in errors.splitlines() if not line.startswith("waiting for ")] == []
         applied.append(tuple(json.loads(output)))
     return applied
 
