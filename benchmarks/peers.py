@@ -35,7 +35,8 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "peers.json"
 COLUMN = "name TEXT NOT NULL"
 LONG_ROW = "x" * 33
-LONGEST = 300.0  # seconds that one process may take
+LONGEST = 150.0  # seconds that one process may take
+MANY = 5000  # migrations: so many come when everything else has had its runs, and only as whole processes
 TOO_LONG = 60.0  # seconds: a task that would take more, judging by the smaller size, is left out
 ENOUGH = 20.0  # seconds after which a task of three runs has had its share
 FSYNCS = (10, 30)  # how many migrations: the difference is what each of them costs
@@ -173,7 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tools = [tool for tool in tools if tool.name in (options.tools or [tool.name])]
     bench = Bench(options.work, tools, python)
     try:
-        _take_turns(bench, _tasks(tools, options), options, deadline)
+        tasks = _tasks(tools, options)
+        for part in ([task for task in tasks if task.size < MANY], [task for task in tasks if task.size >= MANY]):
+            _take_turns(bench, part, tasks, options, deadline)
         fsyncs = _fsyncs(bench, tools) if shutil.which("strace") else {}
     finally:
         bench.launcher.close()
@@ -255,31 +258,34 @@ def _tasks(tools: Sequence[Tool], options: argparse.Namespace) -> list[Task]:
         for size in (size for size in options.migrations if size <= tool.most):
             tasks += [Task("noop", size, tool.name), Task("apply", size, tool.name)]
             tasks += [Task("api", size, tool.name)] if tool.api else []
-            tasks += [Task(work, size, tool.name, inside=True) for work in ("noop", "apply")] if inside else []
-            tasks += [Task("at_once", size, tool.name, inside=True)] if tool.name in (FLOOR, OURS) else []
+            if inside and size < MANY:
+                tasks += [Task(work, size, tool.name, inside=True) for work in ("noop", "apply")]
+                tasks += [Task("at_once", size, tool.name, inside=True)] if tool.name in (FLOOR, OURS) else []
         for size in options.megabytes if tool.scripts else ():
             tasks.append(Task("script", size, tool.name))
             tasks += [Task("script", size, tool.name, inside=True)] if tool.name in (FLOOR, OURS) else []
     return tasks
 
 
-def _take_turns(bench: Bench, tasks: Sequence[Task], options: argparse.Namespace, deadline: float) -> None:
-    """Give every task its runs, in rounds whose order is drawn by lot, until the time is up."""
-    for number in range(options.runs):
-        turns = list(tasks)
+def _take_turns(
+    bench: Bench, part: Sequence[Task], tasks: Sequence[Task], options: argparse.Namespace, deadline: float
+) -> None:
+    """Give every task of a part its runs, in rounds whose order is drawn by lot, until the time is up."""
+    for number in range(options.runs if part else 0):
+        turns = list(part)
         random.Random(options.seed * 1000 + number).shuffle(turns)
         # The first round goes from what is quick to what is slow, so that a short run misses the slow ones only.
         for task in turns if number else sorted(turns, key=_slowness):
             if monotonic() > deadline:
-                print("the time is up; start it again to go on")
+                print(f"the time is up in round {number + 1}; start it again to go on")
                 return
             if len(bench.samples[task.name]) <= number and _has_share(bench, task, tasks):
                 bench.measure(task)
-        print(f"round {number + 1} of {options.runs} done")
+        print(f"round {number + 1} of {options.runs} done", flush=True)
 
 
 def _slowness(task: Task) -> tuple[int, bool]:
-    return (task.size if task.work != "script" else 5000 + task.size, task.work != "apply")
+    return (task.size if task.work != "script" else MANY + task.size, task.work != "apply")
 
 
 def _has_share(bench: Bench, task: Task, tasks: Sequence[Task]) -> bool:
