@@ -372,6 +372,7 @@ def test_killed_it_is_the_old_one_or_the_new_one(begun: SQLiteUnderTest, snapsho
     )
     begun.execute("CREATE TABLE old (x)", *["INSERT INTO old VALUES (randomblob(3000000))"] * 4)
     old, new = rows_of(begun), rows(snapshot)
+    start = shutil.copy(begun.path, begun.path.with_name("start"))
     assert old != new
     ended: list[bool] = []
     for _ in range(sized(8, 100)):
@@ -391,7 +392,8 @@ def test_killed_it_is_the_old_one_or_the_new_one(begun: SQLiteUnderTest, snapsho
         assert found in (old, new)
         ended.append("done" in output)
         if found == new:
-            break
+            begun.path.unlink()
+            shutil.copy(start, begun.path)
     assert ended.count(False)
 
 
