@@ -13,7 +13,18 @@ from shell import NEWEST, ROOT, Torc, python, run, write_files
 import torc_migrations
 from torc_migrations import Migrator, errors
 
-PUBLIC = ("Migrator", "apply", "errors", "restore", "rollback", "status", "upgrade", "verify")
+PUBLIC = (
+    "Migrator",
+    "apply",
+    "errors",
+    "rehearse",
+    "restore",
+    "rollback",
+    "round_trip",
+    "status",
+    "upgrade",
+    "verify",
+)
 FUNCTIONS = (torc_migrations.upgrade, torc_migrations.rollback, torc_migrations.apply, torc_migrations.status)
 
 # Loading any of these costs more than an upgrade with nothing to do may take.

@@ -293,9 +293,9 @@ CASES = {
     ),
     "a URL with an unknown parameter": Case(
         THREE,
-        "-d sqlite:///app.db?cache=shared upgrade",
+        "-d sqlite:///app.db?vfs=unix-none upgrade",
         2,
-        "unknown parameter 'cache=shared' in 'sqlite:///app.db?cache=shared'",
+        "unknown parameter 'vfs=unix-none' in 'sqlite:///app.db?vfs=unix-none'",
         "there is ?mode=ro, rw, rwc and memory",
     ),
     "three slashes where sqlx means an absolute path": Case(

@@ -285,7 +285,7 @@ def test_a_url_leads_to_the_file_it_names(yoyo: Yoyo, here: Path, url: str, file
         ("torc+sqlite://", "a torc+sqlite URL needs three slashes\nhint: say torc+sqlite:///path/to/file.db\n"),
         ("torc+sqlite://app.db", "a torc+sqlite URL needs three slashes\n"),
         ("torc+sqlite:", "a torc+sqlite URL needs three slashes\n"),
-        ("torc+sqlite:///app.db?cache=shared", "unknown parameter 'cache=shared' in"),
+        ("torc+sqlite:///app.db?vfs=unix-none", "unknown parameter 'vfs=unix-none' in"),
         ("torc+sqlite:///no/such/app.db", "there is no folder 'no/such' for the database 'no/such/app.db'\n"),
         ("torc+sqlite:///app.db?mode=rw", "there is no database 'app.db', and ?mode=rw creates none\n"),
         ("torc+sqlite:///migrations", "cannot open 'migrations': it is a folder\n"),
