@@ -128,7 +128,8 @@ def _is_docstring(node: ast.AST) -> bool:
 
 
 def _is_for_types(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    asked = node.test if isinstance(node, ast.If) else node.targets[0] if isinstance(node, ast.Assign) else None
+    return isinstance(asked, ast.Name) and asked.id == "TYPE_CHECKING"
 
 
 def _change(node: ast.AST, name: str, old: object, new: object, value: ast.AST, other: ast.AST | None = None) -> Mutant:
