@@ -237,10 +237,11 @@ class Database:
 
     def roll_back(self) -> None:
         """End the transaction without a trace, where one is open."""
-        if not self.connection.in_transaction:
-            return
         try:
-            self.execute("ROLLBACK")
+            if self.connection.in_transaction:
+                self.execute("ROLLBACK")
+        except sqlite3.ProgrammingError:
+            return  # closed already, where Ctrl-C came between two lines; SQLite has rolled back then
         except sqlite3.Error:
             # SQLite rolls back by itself when the connection closes; the first error is the one to tell.
             logger().exception("cannot roll back %s", self.name)
