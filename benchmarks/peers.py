@@ -347,7 +347,7 @@ def _summary(bench: Bench, tools: Sequence[Tool], fsyncs: Mapping[str, float]) -
 
 
 def _medians(samples: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    best = {"best_ms": round(min(sample["wall_ms"] for sample in samples), 3)}
+    best = {f"best_{name}": round(min(sample[name] for sample in samples), 3) for name in ("wall_ms", "cpu_ms")}
     names = [name for name in ("wall_ms", "cpu_ms", "peak_mb") if name in samples[0]]
     return {**best, **{name: round(median(sample[name] for sample in samples), 3) for name in names}}
 
