@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -9,6 +10,12 @@ import pytest
 from contract import DatabaseUnderTest, SQLiteUnderTest, write_folder
 
 FolderWriter = Callable[[Mapping[str, str | bytes]], str]
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C where a shell has started the tests in the background, which ignores it for them and their children."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
