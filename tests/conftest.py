@@ -13,7 +13,7 @@ FolderWriter = Callable[[Mapping[str, str | bytes]], str]
 
 
 def pytest_configure() -> None:
-    """Hear Ctrl-C where a shell has started the tests in the background, which ignores it for them and their children."""
+    """Hear Ctrl-C also where a shell has started the tests in the background, which ignores it for all they start."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
