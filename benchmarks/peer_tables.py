@@ -206,7 +206,8 @@ def _imports(results: Results) -> Iterator[str]:
 def _conditions(results: Results) -> Iterator[str]:
     absent = f"; not found: {', '.join(results['absent'])}" if results["absent"] else ""
     yield (
-        f"Python {results['python']}, SQLite {results['sqlite']}, {results['machine']}; "
+        f"Python {results['python']}, SQLite {results['sqlite']}, {results['machine']}, "
+        f"load {results['load']} at the end; "
         f"medians of {results['runs']} runs whose order was drawn by lot (seed {results['seed']}), "
         f"fewer where a `*` stands{absent}."
     )

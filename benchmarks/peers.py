@@ -107,7 +107,7 @@ class Bench:
         source = self.source(tool, "script" if task.work == "script" else "many", task.size) if task.size else home
         taken = self.launcher.run(self._command(task, tool, database, source), self.folder, LONGEST)
         if taken["status"] != 0:
-            self.note(task.name, failed=str(taken["output"])[-500:])
+            self.note(task.name, failed=str(taken["output"]).replace(str(self.folder), "WORK")[-500:])
         elif task.inside:
             times = json.loads(taken["output"])
             wall, cpu = (median(column) for column in zip(*times, strict=True))
@@ -322,6 +322,7 @@ def _facts(options: argparse.Namespace, tools: Sequence[Tool], absent: Sequence[
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "load": round(os.getloadavg()[2], 1),
         "seed": options.seed,
         "runs": options.runs,
         "tools": {tool.name: tool.version for tool in tools},
