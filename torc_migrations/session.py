@@ -261,13 +261,11 @@ class Session:
             if new:
                 raise ForeignKeyViolations(step, tuple((each.table, each.rowid, each.parent) for each in new))
             run(self._database, step)
-        wrote_ledgers = self._may_have_written_ledgers(touched)
-        if wrote_ledgers:
-            self._check_ledgers(step)
-        return wrote_ledgers
+        self._check_ledgers(step, touched)
+        return self._wrote_ledgers(touched)
 
-    def _may_have_written_ledgers(self, touched: Touched) -> bool:
-        return touched.all_tables or bool(touched.tables & self._ledgers.tables)
+    def _wrote_ledgers(self, touched: Touched) -> bool:
+        return any(table.lower() in touched.tables for table in self._ledgers.tables)
 
     def _run_in_pieces(self, step: Step, judge: Judge) -> None:
         """Run a script that commits by itself; its records are written in the transaction that it leaves, or after."""
@@ -281,9 +279,9 @@ class Session:
         self._database.go_on_writing()
         self._expect(step, judge)
 
-    def _check_ledgers(self, step: Step) -> None:
+    def _check_ledgers(self, step: Step, touched: Touched) -> None:
         """Refuse a script that takes away what its own record is written to."""
-        lost = sorted(self._ledgers.lost())
+        lost = sorted(self._ledgers.lost()) if touched.all_tables or self._wrote_ledgers(touched) else []
         if step.script and lost:
             path = step.script.path
             raise BadScript(path, f"{path} drops {lost[0]!r}, where its own record has to be written")

@@ -108,7 +108,7 @@ class AtomicSession(Session):
             outcome = Outcome(step, self._run_one(step, touched))
             self._write(*outcome)
             yield outcome
-            for other in self._settle() if self._may_have_written_ledgers(touched) else ():
+            for other in self._settle() if self._wrote_ledgers(touched) else ():
                 settled.add(other.step.migration.id)
                 yield other
 
@@ -127,8 +127,7 @@ class AtomicSession(Session):
         elapsed_ns = perf_counter_ns() - started
         warn_of_switch(step, touched)
         self._release(touched.savepoints)
-        if self._may_have_written_ledgers(touched):
-            self._check_ledgers(step)
+        self._check_ledgers(step, touched)
         return elapsed_ns
 
     def _release(self, savepoints: set[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from contract import SQLiteUnderTest
 
-from torc_migrations import rollback, status, upgrade
+from torc_migrations import Migrator, rollback, status, upgrade
 from torc_migrations.plan import Action
 
 INSERT = """
@@ -40,6 +40,17 @@ def test_what_a_script_erases_is_erased_in_both(sqlite: SQLiteUnderTest, folder,
     assert after_first == (2, 3)
     assert second.applied == (1,)
     assert sqlite.ledgers().agreed == (1, 2, 3)
+
+
+def test_a_ledger_of_another_name_is_watched_too(sqlite: SQLiteUnderTest, folder):
+    """Names are compared as SQL does it, whatever their case."""
+    source = folder({"1_a": "CREATE TABLE a (x);", "2_b": "DELETE FROM history; DROP TABLE a;"})
+    migrator = Migrator(sqlite.path, source, sqlx_table="History")
+
+    migrator.upgrade()
+
+    assert [entry.installed for entry in migrator.status().entries] == [False, True]
+    assert all(entry.in_step for entry in migrator.status().entries)
 
 
 @pytest.mark.parametrize("head", ["", OUTSIDE])
