@@ -116,6 +116,8 @@ def parse(arguments: Sequence[str]) -> SimpleNamespace:
     options, unknown = parser.parse_known_args(arguments, SimpleNamespace())
     if unknown:
         raise _unknown(unknown[0], options.verb)
+    if not getattr(options, "snapshot", True) and any(word.partition("=")[0] == "--keep" for word in arguments):
+        raise BadArguments("--keep is of no use without --snapshot", hint="say --snapshot too")
     if options.verb is None:
         raise BadArguments("no verb is given", hint="`torc-migrations --help` shows them")
     options.verb = _SQLX_VERBS.get(options.verb, options.verb)

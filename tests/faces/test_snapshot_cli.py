@@ -210,3 +210,16 @@ def test_a_database_that_may_not_be_written_is_not_restored() -> None:
         assert everything_in(shared) == before
         with closing(sqlite3.connect(shared / "app.db")) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.usefixtures("migrations")
+@pytest.mark.parametrize("words", [["--keep", "2"], ["--keep=2"]])
+def test_keep_without_a_snapshot_is_refused(torc: Torc, here: Path, words: list[str]) -> None:
+    """Whoever says how many to keep believes that one is made."""
+    refused = torc("-d", "app.db", "upgrade", *words)
+
+    assert (refused.status, refused.err) == (
+        2,
+        "error: --keep is of no use without --snapshot\nhint: say --snapshot too\n",
+    )
+    assert not (here / "app.db").exists()
