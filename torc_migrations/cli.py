@@ -255,7 +255,7 @@ class _Progress:
         self._terminal = terminal
 
     def __call__(self, outcome: Outcome) -> None:
-        if outcome.step.script and not outcome.step.is_hook:
+        if outcome.step.migrates:
             self.done.append(outcome.step.migration.version)
         if self._silent:
             return

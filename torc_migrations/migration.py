@@ -190,15 +190,28 @@ def discover(source: SourceLike = None, *, ignored_chars: str = "") -> Source:
     if isinstance(source, Source):
         return source
     name, files = list_files(source)
-    _refuse_what_only_yoyo_runs(files)
-    found = [file for file in files if _is_sql(file) and not _is_hook(file)]
-    layout = _layout(name, found)
-    halves = _sorted_out(name, found, layout)
+    scripts, hooks, others = _parted(files)
+    _refuse_what_only_yoyo_runs(others)
+    layout = _layout(name, scripts)
+    halves = _sorted_out(name, scripts, layout)
     migrations = tuple(_migrations(halves, ignored_chars))
     if not migrations:
         raise SourceError(name, f"there is no migration in {name}", hint="`torc-migrations new DESCRIPTION` writes one")
     _check_dependencies(migrations)
-    return Source(name, migrations, layout, (*_notes(files), *halves.notes), tuple(map(_hook, filter(_is_hook, files))))
+    return Source(name, migrations, layout, (*_notes(others), *halves.notes), tuple(map(_hook, hooks)))
+
+
+def _parted(files: list[File]) -> tuple[list[File], list[File], list[File]]:
+    """Part the scripts of migrations from yoyo's hooks, and from what is not even SQL."""
+    scripts, hooks, others = list[File](), list[File](), list[File]()
+    for file in files:
+        if not file.name.endswith(_SIMPLE) or file.name.startswith("."):
+            others.append(file)
+        elif file.name.startswith("post-apply") and not file.name.endswith((_ROLLBACK, _DOWN)):
+            hooks.append(file)
+        else:
+            scripts.append(file)
+    return scripts, hooks, others
 
 
 def _refuse_what_only_yoyo_runs(files: list[File]) -> None:
@@ -211,24 +224,16 @@ def _refuse_what_only_yoyo_runs(files: list[File]) -> None:
             )
 
 
-def _is_hook(file: File) -> bool:
-    return file.name.startswith("post-apply") and _is_sql(file) and not file.name.endswith((_ROLLBACK, _DOWN))
-
-
 def _hook(file: File) -> Migration:
     name = file.name.removesuffix(_SIMPLE)
     return Migration(name, 0, name, Script(file.path, file.file), None, (), b"")
 
 
-def _is_sql(file: File) -> bool:
-    return file.name.endswith(_SIMPLE) and not file.name.startswith(".")
-
-
 def _notes(files: list[File]) -> Iterator[str]:
-    """Name the files that are not even SQL; but for those that are meant to be overlooked, and a package's own."""
+    """Name these files; but for those that are meant to be overlooked, and a package's own."""
     for file in files:
         hidden = file.name.startswith(".") and not file.name.endswith(_SIMPLE)
-        if not (_is_sql(file) or hidden or file.name == "__init__.py"):
+        if not (hidden or file.name == "__init__.py"):
             yield _ignored(file)
 
 

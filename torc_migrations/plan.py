@@ -78,6 +78,11 @@ class Step(NamedTuple):
         return self.action is Action.HOOK
 
     @property
+    def migrates(self) -> bool:
+        """Whether it runs the script of a migration, up or down: what sqlx has a line for."""
+        return self.script is not None and not self.is_hook
+
+    @property
     def name(self) -> str:
         """What messages call it: the version of a migration, the id of a hook."""
         return self.migration.id if self.is_hook else str(self.migration.version)
@@ -124,7 +129,7 @@ class Outcome(NamedTuple):
 
     def as_text(self) -> str:
         """Return the line that sqlx prints; empty for what sqlx does not know: a step that ran no SQL, or a hook."""
-        return _line("Applied", self.step, self.elapsed_ns) if self.step.script and not self.step.is_hook else ""
+        return _line("Applied", self.step, self.elapsed_ns) if self.step.migrates else ""
 
     @property
     def note(self) -> str:
@@ -145,7 +150,7 @@ class Report(NamedTuple):
     def applied(self) -> tuple[int, ...]:
         """The versions whose scripts were run, in order, whether up or down; not the hooks."""
         steps = (outcome.step for outcome in self.outcomes)
-        return tuple(step.migration.version for step in steps if step.script and not step.is_hook)
+        return tuple(step.migration.version for step in steps if step.migrates)
 
     def as_text(self) -> str:
         """Return what `sqlx migrate run` and `revert` print, without colours."""
@@ -160,9 +165,7 @@ class Report(NamedTuple):
 
 def plan_text(plan: Plan) -> str:
     """Return what `sqlx migrate run --dry-run` prints for a plan."""
-    return "".join(
-        _line("Can apply", step, 0) for step in plan.steps if step.script and not step.is_hook
-    ) + skipped_text(plan)
+    return "".join(_line("Can apply", step, 0) for step in plan.steps if step.migrates) + skipped_text(plan)
 
 
 def skipped_text(plan: Plan) -> str:
