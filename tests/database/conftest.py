@@ -25,3 +25,9 @@ def family(sqlite: SQLiteUnderTest) -> SQLiteUnderTest:
     """Three levels of children, each of which goes with its parent when foreign keys are on."""
     sqlite.execute(*FAMILY)
     return sqlite
+
+
+@pytest.fixture(params=["delete", "wal"])
+def journal(request: pytest.FixtureRequest) -> str:
+    """Both ways in which SQLite commits."""
+    return str(request.param)

@@ -111,12 +111,6 @@ def pictures(path: Path, source: str, start: Path) -> dict[tuple[int, ...], tupl
     return seen
 
 
-@pytest.fixture(params=["delete", "wal"])
-def journal(request: pytest.FixtureRequest) -> str:
-    """Both ways in which SQLite keeps what a crash leaves behind."""
-    return str(request.param)
-
-
 @pytest.fixture
 def starts(tmp_path: Path, folder, journal: str) -> dict[str, Path]:
     """A file with nothing installed, and one with everything and a few rows that point nowhere."""

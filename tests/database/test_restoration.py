@@ -38,12 +38,6 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture(params=["delete", "wal"])
-def journal(request: pytest.FixtureRequest) -> str:
-    """Both ways in which SQLite commits."""
-    return str(request.param)
-
-
 @pytest.fixture
 def begun(sqlite: SQLiteUnderTest, folder, journal: str) -> SQLiteUnderTest:
     """A database with the first two of four migrations, and a row that is nobody's."""

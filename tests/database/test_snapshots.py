@@ -27,12 +27,6 @@ class Usage(NamedTuple):
     free: int
 
 
-@pytest.fixture(params=["delete", "wal"])
-def journal(request: pytest.FixtureRequest) -> str:
-    """Both ways in which SQLite commits."""
-    return str(request.param)
-
-
 @pytest.fixture
 def begun(sqlite: SQLiteUnderTest, folder, journal: str) -> SQLiteUnderTest:
     """A database with the first two of five migrations, and a row that is nobody's."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from shell import COMMAND, PAIRS, Result, Torc, run, write_files
@@ -30,3 +32,15 @@ def torc(here: Path) -> Torc:
 def migrations(here: Path) -> Path:
     """Three pairs in yoyo's layout, in the folder that is found without being named."""
     return write_files(here / "migrations", PAIRS)
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that anybody may come to, with an upgraded database in it; pytest's own are for their owner only."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        write_files(folder / "migrations", PAIRS)
+        run([COMMAND, "-d", "app.db", "upgrade", "--target", "2"], folder)
+        yield folder
+        folder.chmod(0o755)

@@ -4,25 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from shell import COMMAND, PAIRS, Result, everything_in, run, run_as_nobody, write_files
-
-
-@pytest.fixture
-def shared() -> Iterator[Path]:
-    """A folder that anybody may come to, with an upgraded database in it; pytest's own are for their owner only."""
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        write_files(folder / "migrations", PAIRS)
-        run([COMMAND, "-d", "app.db", "upgrade", "--target", "2"], folder)
-        yield folder
-        folder.chmod(0o755)
+from shell import Result, everything_in, run_as_nobody
 
 
 def test_a_read_only_file_is_refused(shared: Path) -> None:

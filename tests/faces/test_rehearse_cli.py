@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from shell import (
@@ -19,7 +17,6 @@ from shell import (
     interrupt_when,
     outcome_of,
     query,
-    run,
     run_as_nobody,
     start,
     write_files,
@@ -168,18 +165,6 @@ def test_ctrl_c_ends_a_rehearsal_and_leaves_no_copy(library: Path, torc: Torc) -
     assert (result.status, result.out) == (130, "")
     assert result.err.startswith("error: interrupted\n")
     assert everything_in(library) == before
-
-
-@pytest.fixture
-def shared() -> Iterator[Path]:
-    """A folder that anybody may come to, with a database and a pending migration; pytest's own are for their owner."""
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        write_files(folder / "migrations", PAIRS)
-        run([COMMAND, "-d", "app.db", "upgrade", "--target", "2"], folder)
-        yield folder
-        folder.chmod(0o755)
 
 
 @pytest.mark.parametrize("journal", ["delete", "wal"])
