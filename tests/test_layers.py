@@ -20,7 +20,7 @@ FLOORS = (
     ("execution_errors",),
     ("errors",),
     ("authorizer", "index_report", "listing", "script", "url"),
-    ("checksum", "disk", "lock", "query_plan"),
+    ("checksum", "disk", "lock", "names", "query_plan"),
     ("migration",),
     ("combination", "connection", "expectation", "status"),
     ("database", "plan"),
@@ -49,7 +49,7 @@ GUESTS = {
     "dotenv": {"config"},
 }
 # Deciding is done with values: these touch neither a database nor a disk. (`script` asks SQLite's tokenizer.)
-PURE = ("errors", "execution_errors", "script", "status", "plan", "checksum")
+PURE = ("errors", "execution_errors", "names", "script", "status", "plan", "checksum")
 EDGES = {"os", "io", "pathlib", "shutil", "socket", "sqlite3", "subprocess", "tempfile", "threading", "time"}
 # What is not loaded with the package, because `upgrade` with nothing to do has no use for it.
 DEAR = {

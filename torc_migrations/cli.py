@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -152,6 +151,7 @@ def _watching_for_signals(interrupt: Callable[[], None]) -> Iterator[None]:
     https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
     """
     import signal
+    import sqlite3
     from threading import Thread
 
     reading, writing = os.pipe()

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 
 from torc_migrations.errors import CannotOpen, DatabaseFailed, LockTimeout
 from torc_migrations.url import Address
 from torc_migrations.values import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import sqlite3 as sqlite3
+else:
+    # Python's own driver without what it lays around it, `datetime` and its adapters, which take as long to load again.
+    try:
+        import _sqlite3 as sqlite3
+    except ImportError:
+        import sqlite3  # a Python whose driver has another core
 
 # What PRAGMA sets for a connection and can be read back, and does not reset itself.
 PRAGMAS = (

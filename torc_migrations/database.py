@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -24,6 +23,7 @@ from torc_migrations.connection import (
     read_settings,
     refuse_forked,
     restore_pragmas,
+    sqlite3,
     take,
     write_pragma,
 )

@@ -68,9 +68,9 @@ def _read(folder: str | Traversable) -> Iterator[Expectation]:
     except SourceError as error:
         is_package = isinstance(folder, str) and folder.startswith(_PACKAGE)
         raise SourceError(error.source, str(error), hint=error.hint if is_package else _HINT) from error
-    for file in files:
-        if _is_sql(file.name):
-            script = Script(file.path, file.file)
+    for name, location in files:
+        if _is_sql(name):
+            script = Script(location)
             yield from parse(script.path, script.sql)
 
 
@@ -101,9 +101,9 @@ def _folder(source: str | os.PathLike[str] | Traversable | None) -> str | Traver
 
 def _shipped() -> str | Traversable:
     """Find the folder beside the shipped migrations; in a zipped package only importlib can read it."""
-    _, (first, *_) = list_files(None)
-    if first.file is None:
-        return os.path.join(os.path.dirname(first.path), FOLDER)
+    _, ((_, first), *_) = list_files(None)
+    if isinstance(first, str):
+        return os.path.join(os.path.dirname(first), FOLDER)
     from importlib.resources import files
 
     return files("torc_migrations") / "sql" / FOLDER

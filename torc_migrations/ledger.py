@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from functools import cached_property
 from time import gmtime, strftime
 
+from torc_migrations.connection import sqlite3
 from torc_migrations.database import Database, quote_identifier
-from torc_migrations.status import History, LogEntry, Recorded, SqlxRecord, YoyoRecord
+from torc_migrations.status import NO_ROW, LogEntry, Recorded, SqlxRecord, YoyoRecord, our_comment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 YOYO_TABLE = "_yoyo_migration"
 SQLX_TABLE = "_sqlx_migrations"
 
-# How a log entry of ours ends; before it stands what was done, after it sqlx's row as we left it.
-_WORD = "; sqlx: "
-_BY_US = "torc_migrations"
-_NO_ROW = "none"
 _UNKNOWN_TIME = -1
 _LONGEST_REASON = 150  # yoyo's column holds 255 letters
 
@@ -72,15 +68,16 @@ DELETE_SQLX_ROW = """
     WHERE version = :version
 """
 SELECT_YOYO_ROWS = """
-    SELECT +migration_hash, +migration_id, CAST(applied_at_utc AS TEXT)
+    SELECT ifnull(CAST(migration_id AS TEXT), ''), CAST(applied_at_utc AS TEXT), CAST(migration_hash AS TEXT)
     FROM {table}
 """
 SELECT_OLD_YOYO_ROWS = """
-    SELECT +id, CAST(ctime AS TEXT)
+    SELECT ifnull(CAST(id AS TEXT), ''), CAST(ctime AS TEXT)
     FROM {table}
 """
 SELECT_YOYO_LOG = """
-    SELECT +migration_hash, +operation, CAST(created_at_utc AS TEXT), +comment
+    SELECT +operation, ifnull(CAST(created_at_utc AS TEXT), ''), ifnull(CAST(comment AS TEXT), ''), rowid,
+    CAST(migration_hash AS TEXT)
     FROM _yoyo_log
     ORDER BY rowid
 """
@@ -158,7 +155,7 @@ class Ledgers:
         """Write that a migration is not installed: no row anywhere, and a line in yoyo's log."""
         self._in_sqlx(DELETE_SQLX_ROW, {"version": step.migration.version})
         self._backend.unmark_one(step.migration, log=False)
-        self._log(step, _NO_ROW)
+        self._log(step, NO_ROW)
 
     def repair(self, step: Step) -> None:
         """Write the checksum of an edited file into sqlx's row, and why into yoyo's log."""
@@ -169,7 +166,7 @@ class Ledgers:
 
     def log_hook(self, step: Step) -> None:
         """Write into yoyo's log that a hook has run; no ledger has a row of it."""
-        self._backend.comment = f"{_BY_US} {step.action.value}"
+        self._backend.comment = our_comment(step.action.value, None)
         self._backend.log_migration(step.migration, step.action.operation)
 
     @cached_property
@@ -180,7 +177,7 @@ class Ledgers:
 
     def _log(self, step: Step, identity: str) -> None:
         why = f" ({step.reason[:_LONGEST_REASON]})" if step.reason else ""
-        self._backend.comment = f"{_BY_US} {step.action.value}{why}{_WORD}{identity}"
+        self._backend.comment = our_comment(f"{step.action.value}{why}", identity)
         self._backend.log_migration(step.migration, step.action.operation)
 
     def _sqlx_row(self, migration: Migration) -> SqlxRecord | None:
@@ -195,7 +192,7 @@ class Ledgers:
     def _in_sqlx(self, template: str, facts: Mapping[str, object] | None = None) -> sqlite3.Cursor:
         return self._database.execute(template.format(table=self._sqlx_table), facts)
 
-    def _rows(self, sql: str) -> list[tuple[object, ...]]:
+    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         try:
             return self._database.execute(sql).fetchall()
         except sqlite3.OperationalError as error:
@@ -215,36 +212,24 @@ class Ledgers:
             if "no such column" not in str(error):
                 raise
             return self._read_old_yoyo(table)
-        return {str(key): YoyoRecord(str(name), str(applied_at)) for key, name, applied_at in rows}
+        return {record.hash: record for record in map(YoyoRecord._make, rows)}
 
     def _read_old_yoyo(self, table: str) -> dict[str, YoyoRecord]:
         """Read a ledger from before yoyo 6, which had neither hashes nor a log."""
         from hashlib import sha256
 
         rows = self._rows(SELECT_OLD_YOYO_ROWS.format(table=table))
-        return {sha256(str(name).encode()).hexdigest(): YoyoRecord(str(name), str(at)) for name, at in rows}
+        return {(key := sha256(str(name).encode()).hexdigest()): YoyoRecord(name, at, key) for name, at in rows}
 
-    def _read_log(self) -> dict[str, History]:
-        """Fold the log, oldest line first; by rowid, because clocks jump and two lines may share a second."""
-        log: dict[str, History] = {}
-        for position, (key, operation, created_at, comment) in enumerate(self._rows(SELECT_YOYO_LOG)):
-            entry = LogEntry(str(operation), str(created_at), _word(comment), position)
-            before = log.get(str(key))
-            applied = _applied(entry, before)
-            if entry.word is not None:
-                log[str(key)] = History(entry, entry, (), applied)
-            elif before is None:
-                log[str(key)] = History(entry, None, (), applied)
+    def _read_log(self) -> dict[str, list[LogEntry]]:
+        """Read the log in the order of its rowids, because clocks jump and two lines may share a second."""
+        log: dict[str, list[LogEntry]] = {}
+        for entry in map(LogEntry._make, self._rows(SELECT_YOYO_LOG)):
+            if entry.hash in log:
+                log[entry.hash].append(entry)
             else:
-                log[str(key)] = History(entry, before.ours, (*before.since, entry.operation), applied)
+                log[entry.hash] = [entry]
         return log
-
-
-def _applied(entry: LogEntry, before: History | None) -> LogEntry | None:
-    """Return the line with which a script was run last, unless it was taken back; a mark changes nothing in that."""
-    if entry.operation == "mark":
-        return before.applied if before else None
-    return entry if entry.operation == "apply" else None
 
 
 def _unquoted(table: str) -> str:
@@ -261,11 +246,3 @@ def _facts(migration: Migration, elapsed_ns: int) -> dict[str, Any]:
         "checksum": migration.checksum,
         "execution_time": elapsed_ns,
     }
-
-
-def _word(comment: object) -> str | None:
-    """Return our last word from a comment in yoyo's log, or None where it is not ours."""
-    if not isinstance(comment, str) or not comment.startswith(_BY_US):
-        return None
-    _, found, word = comment.rpartition(_WORD)
-    return word if found else None

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import os
+from operator import itemgetter
 
 from torc_migrations.errors import SourceError
-from torc_migrations.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
-    from pathlib import Path
+    from typing import TypeAlias
+
+# Where a file is: its path on the disk, or a resource that reads itself. A file is its name, and where it is.
+Location: TypeAlias = "str | Traversable"
+File: TypeAlias = "tuple[str, Location]"
 
 SHIPPED = "the torc schema that ships with this package"
 
 _TO_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # Windows would mend line endings
 _SMALL = 65_536
-
-
-class File(NamedTuple):
-    """A file of a source: its name, its path in messages, and what reads it where the path alone does not."""
-
-    name: str
-    path: str
-    file: Path | Traversable | None = None
+_name = itemgetter(0)
 
 
 def list_files(source: str | os.PathLike[str] | Traversable | None) -> tuple[str, list[File]]:
@@ -68,7 +65,11 @@ def _package_folder(source: str) -> Traversable:
 def _folder_files(folder: str) -> list[File]:
     try:
         with os.scandir(folder) as entries:
-            files = [File(_readable(entry.name), entry.path) for entry in entries if _is_file(entry)]
+            files: list[File] = [
+                (entry.name if entry.name.isascii() else _readable(entry.name), entry.path)
+                for entry in entries
+                if entry.is_file(follow_symlinks=False) or _leads_to_file(entry)
+            ]
     except FileNotFoundError as error:
         raise SourceError(folder, f"there is no folder {folder!r}", hint="name it with --source") from error
     except NotADirectoryError as error:
@@ -76,30 +77,27 @@ def _folder_files(folder: str) -> list[File]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error  # a NUL in the name is a ValueError
         raise SourceError(folder, f"cannot read the folder {folder!r}: {reason}") from error
-    return sorted(files, key=_name)
+    files.sort(key=_name)
+    return files
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
+def _leads_to_file(entry: os.DirEntry[str]) -> bool:
     """Count a link that leads nowhere, or in a circle, as a file, so that its migration is missed aloud."""
     try:
-        return entry.is_file() or (entry.is_symlink() and not entry.is_dir())
+        return entry.is_symlink() and not entry.is_dir()
     except OSError:
         return True
 
 
 def _readable(name: str) -> str:
     """Return a name as sqlx reads it, with a mark for each byte that is not UTF-8."""
-    return name if name.isascii() else os.fsencode(name).decode(errors="replace")
+    return os.fsencode(name).decode(errors="replace")
 
 
 def _resource_files(name: str, folder: Traversable) -> list[File]:
     if not folder.is_dir():
         raise SourceError(name, f"there is no folder {str(folder)!r}", hint="say package:NAME:FOLDER")
-    return sorted((File(file.name, str(file), file) for file in folder.iterdir() if file.is_file()), key=_name)
-
-
-def _name(file: File) -> str:
-    return file.name
+    return sorted(((file.name, file) for file in folder.iterdir() if file.is_file()), key=_name)
 
 
 def read_bytes(path: str) -> bytes:

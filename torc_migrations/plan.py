@@ -209,14 +209,15 @@ def plan_upgrade(
         LedgerError: what is installed is missing, edited, dirty or out of step.
     """
     _check_present(status, () if target is None else (target,))
-    notes = _check_ledgers(status, set(), ignore_missing=ignore_missing, accept_newer=accept_newer)
-    latest = status.latest or 0
-    if target is not None and target < latest:
-        raise VersionTooOld(target, latest)
-    _check_unchanged(status)
-    skipped = tuple(m for m in status.pending if target is not None and m.version > target)
-    wanted = {m.version for m in status.pending if target is None or m.version <= target}
-    steps = tuple(_steps_up(status, wanted))
+    unsettled = status.unsettled
+    notes = _check_ledgers(status, unsettled, ignore_missing=ignore_missing, accept_newer=accept_newer)
+    if target is not None and target < (status.latest or 0):
+        raise VersionTooOld(target, status.latest or 0)
+    _check_unchanged(unsettled)
+    pending = tuple(entry.migration for entry in unsettled if not entry.installed)
+    skipped = tuple(m for m in pending if target is not None and m.version > target)
+    wanted = pending[: len(pending) - len(skipped)]
+    steps = (*_adoptions(unsettled), *(Step(migration, Action.APPLY) for migration in wanted))
     return Plan(Direction.UP, (*steps, *_hooks(status, steps)), skipped, target, notes)
 
 
@@ -238,24 +239,26 @@ def plan_exactly(
     """
     wanted = set(versions)
     _check_present(status, sorted(wanted))
-    settled = wanted if action in (Action.RECORD, Action.ERASE) else set[int]()
-    notes = _check_ledgers(status, settled, ignore_missing=ignore_missing, accept_newer=accept_newer)
     goes_up = action in (Action.APPLY, Action.RECORD)
     chosen = tuple(
-        entry.migration
+        entry
         for entry in status.entries
         if entry.migration.version in wanted and (entry.installed is not goes_up or entry.out_of_step)
     )
+    unsettled = status.unsettled
+    if action in (Action.RECORD, Action.ERASE):
+        unsettled = tuple(entry for entry in unsettled if entry not in chosen)
+    notes = _check_ledgers(status, unsettled, ignore_missing=ignore_missing, accept_newer=accept_newer)
+    migrations = tuple(entry.migration for entry in chosen)
     if action is Action.APPLY:
-        _check_unchanged(status)
-        _check_dependencies(status, chosen)
+        _check_unchanged(unsettled)
+        _check_dependencies(status, migrations)
     elif action is Action.ROLL_BACK:
-        _check_reversible(chosen)
-    steps = tuple(Step(migration, action) for migration in (chosen if goes_up else reversed(chosen)))
-    direction = Direction.UP if goes_up else Direction.DOWN
-    about_to_be = {migration.version for migration in chosen} & settled
+        _check_reversible(migrations)
+    steps = tuple(Step(migration, action) for migration in (migrations if goes_up else reversed(migrations)))
     hooks = _hooks(status, steps) if action is Action.APPLY else ()
-    return Plan(direction, (*_adoptions(status, about_to_be), *steps, *hooks), notes=notes)
+    direction = Direction.UP if goes_up else Direction.DOWN
+    return Plan(direction, (*_adoptions(unsettled), *steps, *hooks), notes=notes)
 
 
 def plan_repair(status: Status, versions: Collection[int], reason: str) -> Plan:
@@ -291,7 +294,8 @@ def plan_rollback(status: Status, target: int | None = None, *, ignore_missing: 
         LedgerError: what is installed is missing, dirty or out of step.
     """
     _check_present(status, (target,) if target else ())
-    notes = _check_ledgers(status, set(), ignore_missing=ignore_missing, accept_newer=False)
+    unsettled = status.unsettled
+    notes = _check_ledgers(status, unsettled, ignore_missing=ignore_missing, accept_newer=False)
     installed = tuple(reversed(status.installed))
     latest = status.latest or 0
     if target is not None and target > latest:
@@ -299,18 +303,20 @@ def plan_rollback(status: Status, target: int | None = None, *, ignore_missing: 
     down = installed[:1] if target is None else tuple(m for m in installed if m.version > target)
     _check_reversible(down)
     skipped = () if target is None else tuple(m for m in installed if m.version <= target and m.reversible)
-    steps = [*_adoptions(status), *(Step(migration, Action.ROLL_BACK) for migration in down)]
+    steps = [*_adoptions(unsettled), *(Step(migration, Action.ROLL_BACK) for migration in down)]
     return Plan(Direction.DOWN, tuple(steps), skipped, target, notes)
 
 
-def _check_present(status: Status, versions: Iterable[int]) -> None:
-    present = {entry.migration.version for entry in status.entries}
+def _check_present(status: Status, versions: Collection[int]) -> None:
+    present = {entry.migration.version for entry in status.entries} if versions else set[int]()
     for version in versions:
         if version not in present:
             raise VersionNotPresent(version)
 
 
-def _check_ledgers(status: Status, settled: set[int], *, ignore_missing: bool, accept_newer: bool) -> tuple[str, ...]:
+def _check_ledgers(
+    status: Status, unsettled: Iterable[Entry], *, ignore_missing: bool, accept_newer: bool
+) -> tuple[str, ...]:
     """Check, in sqlx's order, that the ledgers can be built upon; return what is accepted all the same."""
     if status.dirty:
         raise Dirty(status.dirty[0])
@@ -318,8 +324,8 @@ def _check_ledgers(status: Status, settled: set[int], *, ignore_missing: bool, a
     refused = [v for v in status.missing if not ignore_missing and not (accept_newer and v > newest)]
     if refused:
         raise VersionMissing(refused[0])
-    for entry in status.entries:
-        if entry.out_of_step and entry.migration.version not in settled:
+    for entry in unsettled:
+        if entry.out_of_step:
             raise OutOfStep(entry.migration.version, yoyo=entry.yoyo is not None, sqlx=entry.sqlx is not None)
     return tuple(
         f"{version} is installed, but newer than every file: the database is ahead of this release"
@@ -328,8 +334,8 @@ def _check_ledgers(status: Status, settled: set[int], *, ignore_missing: bool, a
     )
 
 
-def _check_unchanged(status: Status) -> None:
-    for entry in status.entries:
+def _check_unchanged(entries: Iterable[Entry]) -> None:
+    for entry in entries:
         if entry.changed and entry.sqlx is not None:
             migration = entry.migration
             raise VersionMismatch(migration.version, recorded=entry.sqlx.checksum, local=migration.checksum)
@@ -351,14 +357,7 @@ def _check_dependencies(status: Status, chosen: Iterable[Migration]) -> None:
 
 def plan_settling(status: Status) -> Plan:
     """Plan to write and erase what one ledger lacks or still has, where it is known which of the two is right."""
-    return Plan(Direction.UP, tuple(_adoptions(status, {e.migration.version for e in status.entries if e.out_of_step})))
-
-
-def _steps_up(status: Status, wanted: set[int]) -> Iterator[Step]:
-    yield from _adoptions(status)
-    for migration in status.pending:
-        if migration.version in wanted:
-            yield Step(migration, Action.APPLY)
+    return Plan(Direction.UP, tuple(_adoptions(entry for entry in status.unsettled if not entry.out_of_step)))
 
 
 def _hooks(status: Status, steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -367,12 +366,8 @@ def _hooks(status: Status, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(Step(hook, Action.HOOK) for hook in (status.hooks if applies else status.due_hooks))
 
 
-def _adoptions(status: Status, settled: Collection[int] = ()) -> Iterator[Step]:
-    """Write what a ledger lacks and erase what is stale in one, but for what is about to be settled anyway."""
-    for entry in status.entries:
-        if not entry.in_step and entry.migration.version not in settled:
-            yield _adoption(entry)
-
-
-def _adoption(entry: Entry) -> Step:
-    return Step(entry.migration, Action.RECORD if entry.installed else Action.ERASE)
+def _adoptions(entries: Iterable[Entry]) -> Iterator[Step]:
+    """Write what a ledger lacks, and erase what is stale in one."""
+    for entry in entries:
+        if not entry.in_step:
+            yield Step(entry.migration, Action.RECORD if entry.installed else Action.ERASE)

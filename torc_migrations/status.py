@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 
 from torc_migrations.migration import Migration, Source
 from torc_migrations.values import NamedTuple
 
 _APPLIED = {"apply": True, "mark": True, "rollback": False, "unmark": False}
+
+# How a line of ours in yoyo's log begins and ends; between stands what was done, after it sqlx's row as we left it.
+_BY_US = "torc_migrations"
+_WORD = "; sqlx: "
+NO_ROW = "none"
 
 
 class State(Enum):
@@ -25,6 +30,9 @@ class Verdict(Enum):
     INSTALLED = "installed"
     PENDING = "pending"
     OUT_OF_STEP = "out of step"
+
+
+_INSTALLED, _PENDING, _OUT_OF_STEP = Verdict.INSTALLED, Verdict.PENDING, Verdict.OUT_OF_STEP
 
 
 class SqlxRecord(NamedTuple):
@@ -45,47 +53,49 @@ class SqlxRecord(NamedTuple):
 
 
 class YoyoRecord(NamedTuple):
-    """A row of yoyo's ledger; `applied_at` in UTC, written with a `T` or a blank."""
+    """A row of yoyo's ledger; `applied_at` in UTC, written with a `T` or a blank; `hash` is its key."""
 
     id: str
     applied_at: str
+    hash: str = ""
 
 
 class LogEntry(NamedTuple):
-    """A line of yoyo's log.
-
-    `word` is None where somebody else wrote the line. Where we did, it is the identity of sqlx's row as it then
-    stood, or `none`. `position` is its place among the lines.
-    """
+    """A line of yoyo's log, about the migration whose id has this hash; `position` is its place among the lines."""
 
     operation: str
     created_at: str
-    word: str | None = None
+    comment: str = ""
     position: int = 0
+    hash: str = ""
+
+    @property
+    def word(self) -> str | None:
+        """Where we wrote the line, the identity of sqlx's row as it then stood, or `NO_ROW`; else None."""
+        if not self.comment.startswith(_BY_US):
+            return None
+        _, found, word = self.comment.rpartition(_WORD)
+        return word if found else None
 
 
-class History(NamedTuple):
-    """What yoyo's log says of one migration: its last line, our last line, and the operations after ours.
+def our_comment(deed: str, word: str | None) -> str:
+    """Return the comment of a line of ours: what was done, and the identity of sqlx's row, or `NO_ROW`.
 
-    `applied` is the line with which its script was run last, unless it has been taken back since.
+    A hook has no row anywhere, and so there is no word of ours on it.
     """
-
-    last: LogEntry
-    ours: LogEntry | None = None
-    since: tuple[str, ...] = ()
-    applied: LogEntry | None = None
+    return f"{_BY_US} {deed}" if word is None else f"{_BY_US} {deed}{_WORD}{word}"
 
 
 class Recorded(NamedTuple):
     """Everything the ledgers say.
 
-    `sqlx` is by version, `yoyo` and `log` by the hash of a migration's id. `yoyo_running` tells that a living stock
-    yoyo holds its lock, so that its ledger and its log may be half-way.
+    `sqlx` is by version, `yoyo` and `log` by the hash of a migration's id; the lines of a log are in order, the oldest
+    first. `yoyo_running` tells that a living stock yoyo holds its lock, so that its ledger and its log may be half-way.
     """
 
     sqlx: Mapping[int, SqlxRecord] = {}
     yoyo: Mapping[str, YoyoRecord] = {}
-    log: Mapping[str, History] = {}
+    log: Mapping[str, Sequence[LogEntry]] = {}
     yoyo_running: bool = False
 
 
@@ -100,9 +110,9 @@ class Entry(NamedTuple):
     @property
     def installed(self) -> bool:
         """Whether the migration is installed; where nothing can tell, whether sqlx's ledger says so."""
-        if self.verdict is Verdict.INSTALLED:
+        if self.verdict is _INSTALLED:
             return True
-        return self.verdict is Verdict.OUT_OF_STEP and self.sqlx is not None
+        return self.verdict is _OUT_OF_STEP and self.sqlx is not None
 
     @property
     def state(self) -> State:
@@ -124,14 +134,24 @@ class Entry(NamedTuple):
     @property
     def out_of_step(self) -> bool:
         """Whether the ledgers contradict each other beyond what their log can settle."""
-        return self.verdict is Verdict.OUT_OF_STEP
+        return self.verdict is _OUT_OF_STEP
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is installed as it stands in the file, and both ledgers say so: there is nothing to tell of it."""
+        return (
+            self.verdict is _INSTALLED
+            and self.yoyo is not None
+            and self.sqlx is not None
+            and self.sqlx.checksum == self.migration.checksum
+        )
 
     @property
     def in_step(self) -> bool:
         """Whether both ledgers say what is true."""
-        if self.verdict is Verdict.INSTALLED:
+        if self.verdict is _INSTALLED:
             return self.sqlx is not None and self.yoyo is not None
-        return self.verdict is Verdict.PENDING and self.sqlx is None and self.yoyo is None
+        return self.verdict is _PENDING and self.sqlx is None and self.yoyo is None
 
     @property
     def note(self) -> str | None:
@@ -168,6 +188,11 @@ class Status(NamedTuple):
     due_hooks: tuple[Migration, ...] = ()
 
     @property
+    def unsettled(self) -> tuple[Entry, ...]:
+        """The entries of which there is something to tell: pending, changed, or not the same in both ledgers."""
+        return _unsettled(self.entries)
+
+    @property
     def pending(self) -> tuple[Migration, ...]:
         """The migrations that are not installed, by ascending version."""
         return tuple(entry.migration for entry in self.entries if not entry.installed)
@@ -180,14 +205,13 @@ class Status(NamedTuple):
     @property
     def latest(self) -> int | None:
         """The newest installed version, whether it has a file or not; None where nothing is installed."""
-        versions = [entry.migration.version for entry in self.entries if entry.installed]
-        return max([*versions, *self.missing], default=None)
+        newest = next((entry.migration.version for entry in reversed(self.entries) if entry.installed), None)
+        return max([*self.missing, *(() if newest is None else (newest,))], default=None)
 
     @property
     def clean(self) -> bool:
         """Whether everything is installed as it stands in the files, and nothing is amiss."""
-        amiss = self.missing or self.dirty or self.due_hooks
-        return not amiss and all(e.state is State.INSTALLED and e.in_step for e in self.entries)
+        return not (self.unsettled or self.missing or self.dirty or self.due_hooks)
 
     def as_text(self) -> str:
         """Return the listing of `sqlx migrate info`, byte for byte, without colours."""
@@ -238,51 +262,68 @@ def _entry_dict(entry: Entry) -> dict[str, object]:
 
 def compare(source: Source, recorded: Recorded) -> Status:
     """Compare the files with the ledgers."""
-    entries = tuple(_entry(migration, recorded) for migration in source.migrations)
-    versions = {migration.version for migration in source.migrations}
-    missing = tuple(version for version in sorted(recorded.sqlx) if version not in versions)
-    dirty = tuple(version for version, record in sorted(recorded.sqlx.items()) if not record.success)
+    sqlx, yoyo, log, yoyo_is_running = recorded
+    entries = tuple(
+        [
+            _entry(each, sqlx.get(each.version), yoyo.get(key := each.hash), log.get(key, ()), yoyo_is_running)
+            for each in source.migrations
+        ]
+    )
+    unsettled = _unsettled(entries)
+    missing = tuple(sorted(recorded.sqlx.keys() - {migration.version for migration in source.migrations}))
+    dirty = tuple(sorted([version for version, record in recorded.sqlx.items() if not record.success]))
     due = tuple(_due_hooks(source, recorded)) if source.hooks else ()
     due_notes = (f"{hook.id} has not run since migrations were applied; the next upgrade runs it" for hook in due)
-    notes = (*source.notes, *_notes(entries, missing, dirty), *due_notes)
+    notes = (*source.notes, *_notes(unsettled, missing, dirty), *due_notes)
     return Status(entries, missing, _foreign(entries, recorded), dirty, notes, source.hooks, due)
+
+
+def _unsettled(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    return tuple([entry for entry in entries if not entry.settled])
 
 
 def _due_hooks(source: Source, recorded: Recorded) -> Iterator[Migration]:
     """Find the hooks that a run did not come to, or that failed; while a stock yoyo is at it, that cannot be told."""
     if recorded.yoyo_running:
         return
-    histories = (recorded.log.get(migration.hash) for migration in source.migrations)
-    newest = max((found.applied.position for found in histories if found and found.applied), default=None)
+    runs = (_last_run(recorded.log.get(migration.hash, ())) for migration in source.migrations)
+    newest = max((run.position for run in runs if run), default=None)
     for hook in source.hooks:
-        history = recorded.log.get(hook.hash)
-        if newest is not None and (history is None or history.last.position < newest):
+        log = recorded.log.get(hook.hash)
+        if newest is not None and (not log or log[-1].position < newest):
             yield hook
 
 
-def _entry(migration: Migration, recorded: Recorded) -> Entry:
-    sqlx = recorded.sqlx.get(migration.version)
-    if not recorded.yoyo and not recorded.log:
-        return Entry(migration, Verdict.PENDING if sqlx is None else Verdict.INSTALLED, sqlx, None)
-    key = migration.hash
-    yoyo = recorded.yoyo.get(key)
-    verdict = judge(sqlx, yoyo, recorded.log.get(key))
-    if verdict is Verdict.OUT_OF_STEP and recorded.yoyo_running:
-        verdict = Verdict.INSTALLED if yoyo else Verdict.PENDING
+def _last_run(log: Sequence[LogEntry]) -> LogEntry | None:
+    """Return the line with which a script was run last, unless it was taken back; a mark changes nothing in that."""
+    last = next((entry for entry in reversed(log) if entry.operation != "mark"), None)
+    return last if last and last.operation == "apply" else None
+
+
+def _entry(
+    migration: Migration,
+    sqlx: SqlxRecord | None,
+    yoyo: YoyoRecord | None,
+    log: Sequence[LogEntry],
+    yoyo_is_running: bool,
+) -> Entry:
+    verdict = judge(sqlx, yoyo, log)
+    if verdict is _OUT_OF_STEP and yoyo_is_running:
+        verdict = _verdict(yoyo is not None)
     return Entry(migration, verdict, sqlx, yoyo)
 
 
 def _foreign(entries: tuple[Entry, ...], recorded: Recorded) -> tuple[str, ...]:
-    known = sum(entry.yoyo is not None for entry in entries)
+    known = sum([entry.yoyo is not None for entry in entries])
     if known == len(recorded.yoyo):
         return ()
     ids = {entry.migration.id for entry in entries}
     return tuple(sorted(record.id for record in recorded.yoyo.values() if record.id not in ids))
 
 
-def _notes(entries: tuple[Entry, ...], missing: tuple[int, ...], dirty: tuple[int, ...]) -> Iterator[str]:
-    yield from (entry.note for entry in entries if entry.note)
-    for entry in entries:
+def _notes(unsettled: tuple[Entry, ...], missing: tuple[int, ...], dirty: tuple[int, ...]) -> Iterator[str]:
+    yield from (entry.note for entry in unsettled if entry.note)
+    for entry in unsettled:
         if entry.is_twin:
             version = entry.migration.version
             yield f"{version} differs in its line endings only; `torc-migrations repair {version} --line-endings`"
@@ -290,22 +331,32 @@ def _notes(entries: tuple[Entry, ...], missing: tuple[int, ...], dirty: tuple[in
     yield from (f"{version} is dirty: another tool began it and did not end it" for version in dirty)
 
 
-def judge(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, history: History | None) -> Verdict:
+def judge(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, log: Sequence[LogEntry]) -> Verdict:
     """Tell whether a migration is installed from its rows in two ledgers and its lines in yoyo's log.
 
     The rule is that of docs/architecture.md, *Two ledgers, one truth*.
     """
-    if history is None:
+    if not log:
         return _verdict(sqlx is not None or yoyo is not None)
-    if _APPLIED.get(history.last.operation, yoyo is not None) != (yoyo is not None):
-        return Verdict.OUT_OF_STEP  # a stock yoyo was killed between its log and its ledger
-    if history.ours is None:
-        return _without_our_word(sqlx, yoyo, history.last)
-    return _since_our_word(sqlx, yoyo, history, history.ours)
+    if _APPLIED.get(log[-1].operation, yoyo is not None) != (yoyo is not None):
+        return _OUT_OF_STEP  # a stock yoyo was killed between its log and its ledger
+    word, since = _our_last_word(log)
+    if word is None:
+        return _without_our_word(sqlx, yoyo, log[-1])
+    return _since_our_word(sqlx, yoyo, word, since)
+
+
+def _our_last_word(log: Sequence[LogEntry]) -> tuple[str | None, Sequence[LogEntry]]:
+    """Return our last word in a log, or None, and the lines after it."""
+    for after in range(len(log), 0, -1):
+        word = log[after - 1].word
+        if word is not None:
+            return word, log[after:]
+    return None, log
 
 
 def _verdict(installed: bool) -> Verdict:
-    return Verdict.INSTALLED if installed else Verdict.PENDING
+    return _INSTALLED if installed else _PENDING
 
 
 def _without_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, last: LogEntry) -> Verdict:
@@ -314,31 +365,30 @@ def _without_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, last: Lo
     return _later(sqlx, last)
 
 
-def _since_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, history: History, ours: LogEntry) -> Verdict:
-    yoyo_wrote = history.last is not ours
-    sqlx_wrote = ours.word != (sqlx.identity if sqlx else "none")
-    if not sqlx_wrote:
-        return _verdict(yoyo is not None)  # its last word is in the log, be it ours or its own
-    if not yoyo_wrote or (sqlx is None) == (yoyo is None):
+def _since_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, word: str, since: Sequence[LogEntry]) -> Verdict:
+    if word == (sqlx.identity if sqlx else NO_ROW):
+        return _verdict(yoyo is not None)  # sqlx has not written; yoyo's last word is in the log, be it ours or its own
+    if not since or (sqlx is None) == (yoyo is None):
         return _verdict(sqlx is not None)
     if sqlx is None:
-        return _vanished(history.since)
-    return _later(sqlx, history.last)
+        return _vanished(since)
+    return _later(sqlx, since[-1])
 
 
-def _vanished(since: tuple[str, ...]) -> Verdict:
+def _vanished(since: Sequence[LogEntry]) -> Verdict:
     """Judge where yoyo applied again and sqlx's row went, at a time that nothing tells.
 
     A down script runs only on what is there: had sqlx gone first, yoyo could not have rolled back. Only a mark
     leaves it open.
     """
-    return Verdict.OUT_OF_STEP if {"mark", "unmark"} & set(since) else Verdict.PENDING
+    claimed = any(entry.operation in ("mark", "unmark") for entry in since)
+    return _OUT_OF_STEP if claimed else _PENDING
 
 
 def _later(sqlx: SqlxRecord, last: LogEntry) -> Verdict:
     """Judge where sqlx has a row and yoyo has none: whoever wrote later is right."""
     installed, removed = _second(sqlx.installed_on), _second(last.created_at)
-    return Verdict.OUT_OF_STEP if installed == removed else _verdict(installed > removed)
+    return _OUT_OF_STEP if installed == removed else _verdict(installed > removed)
 
 
 def _second(timestamp: str) -> str:

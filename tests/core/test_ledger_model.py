@@ -20,7 +20,7 @@ from values import NO_ROW, history, migration, source
 
 from torc_migrations.errors import MigrationError
 from torc_migrations.plan import Action, Plan, Step, plan_rollback, plan_upgrade
-from torc_migrations.status import History, Recorded, SqlxRecord, Status, Verdict, YoyoRecord, compare
+from torc_migrations.status import LogEntry, Recorded, SqlxRecord, Status, Verdict, YoyoRecord, compare
 
 LENGTH = 6
 MIGRATION = migration(1)
@@ -87,7 +87,7 @@ def stamp(second: int) -> str:
 
 
 @cache
-def folded(log: tuple[Line, ...]) -> History:
+def folded(log: tuple[Line, ...]) -> tuple[LogEntry, ...]:
     """Return what the log says of the migration."""
     return history(*((operation, stamp(at), *word) for operation, at, *word in log))
 

@@ -106,7 +106,7 @@ SINCE_OUR_WORD = {
 @pytest.mark.parametrize(("sqlx", "yoyo", "log", "verdict"), NO_WORD_OF_OURS.values(), ids=NO_WORD_OF_OURS)
 def test_without_a_word_of_ours_the_later_write_is_right(sqlx, yoyo, log, verdict):
     """Equal rows decide, yoyo's row alone means installed, sqlx's row alone is weighed against yoyo's log."""
-    assert judge(sqlx, yoyo, history(*log) if log else None) is verdict
+    assert judge(sqlx, yoyo, history(*log or ())) is verdict
 
 
 @pytest.mark.parametrize(("sqlx", "yoyo", "log", "verdict"), KILLED_YOYO.values(), ids=KILLED_YOYO)
@@ -163,7 +163,7 @@ def test_an_edited_file_is_changed():
 def test_a_twin_is_changed_but_named():
     """A file that differs in its line endings only is listed as sqlx lists it, and a note says what it is."""
     text = ONE.up.sql + b"\nSELECT 1;\n"
-    one = ONE._replace(up=Script("1_step.sql", Text(text.decode())), checksum=checksum(text))
+    one = ONE._replace(up=Script(Text("1_step.sql", text.decode())), checksum=checksum(text))
     windows = sqlx_row(one, checksum=checksum(text.replace(b"\n", b"\r\n")))
 
     status = status_of(one, said=recorded(sqlx=(windows,), yoyo=(one,)))

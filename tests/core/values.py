@@ -5,18 +5,34 @@ from __future__ import annotations
 from hashlib import sha384
 
 from torc_migrations.migration import Layout, Migration, Script, Source
-from torc_migrations.status import Entry, History, LogEntry, Recorded, SqlxRecord, Status, Verdict, YoyoRecord, compare
+from torc_migrations.status import (
+    NO_ROW as NO_ROW,
+)
+from torc_migrations.status import (
+    Entry,
+    LogEntry,
+    Recorded,
+    SqlxRecord,
+    Status,
+    Verdict,
+    YoyoRecord,
+    compare,
+    our_comment,
+)
 
 SECOND = "2026-01-01 00:00:00"
 LATER = "2026-01-01 00:00:01"
-NO_ROW = "none"
 
 
 class Text:
     """A file in memory."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, path: str, text: str) -> None:
+        self._path = path
         self._bytes = text.encode()
+
+    def __str__(self) -> str:
+        return self._path
 
     def read_bytes(self) -> bytes:
         """Return the file's bytes."""
@@ -28,7 +44,7 @@ def migration(version: int, *, down: bool = True, depends: tuple[str, ...] = ())
     stem = f"{version}_step"
     rollback = Script(f"{stem}.rollback.sql") if down else None
     checksum = sha384(stem.encode()).digest()
-    return Migration(stem, version, "step", Script(f"{stem}.sql", Text(stem)), rollback, depends, checksum)
+    return Migration(stem, version, "step", Script(Text(f"{stem}.sql", stem)), rollback, depends, checksum)
 
 
 def source(*migrations: Migration) -> Source:
@@ -48,26 +64,19 @@ def yoyo_row(of: Migration, *, at: str = SECOND) -> YoyoRecord:
     return YoyoRecord(of.id, at)
 
 
-def history(*lines: tuple[str, str] | tuple[str, str, str]) -> History:
-    """Fold lines of yoyo's log, oldest first, as the ledger does; a third value makes a line ours."""
-    folded = None
-    for line in lines:
-        folded = _grown(folded, LogEntry(*line))
-    assert folded is not None
-    return folded
-
-
-def _grown(before: History | None, entry: LogEntry) -> History:
-    if entry.word is not None:
-        return History(entry, entry)
-    return History(entry, before.ours, (*before.since, entry.operation)) if before else History(entry)
+def history(*lines: tuple[str, str] | tuple[str, str, str]) -> tuple[LogEntry, ...]:
+    """Return lines of yoyo's log, oldest first; a third value makes a line ours."""
+    return tuple(
+        LogEntry(operation, at, our_comment("step", *word) if word else "", position)
+        for position, (operation, at, *word) in enumerate(lines)
+    )
 
 
 def recorded(
     *,
     sqlx: tuple[SqlxRecord, ...] = (),
     yoyo: tuple[Migration, ...] = (),
-    log: dict[Migration, History] | None = None,
+    log: dict[Migration, tuple[LogEntry, ...]] | None = None,
     yoyo_running: bool = False,
 ) -> Recorded:
     """Return what two ledgers say that hold these rows."""

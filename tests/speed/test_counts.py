@@ -24,15 +24,16 @@ Install = Callable[[int], Installed]
 # What may be loaded of ours before there is something to do.
 ENGINE = {
     *("checksum", "connection", "database", "errors", "execution_errors", "ledger", "listing", "log", "migration"),
-    *("migration_error", "migrator", "plan", "session", "status", "url", "values"),
+    *("migration_error", "migrator", "names", "plan", "session", "status", "url", "values"),
 }
 COMMAND = ENGINE | {"cli", "config", "plain_arguments", "terminal"}
 # What is dear to load, and what no way to an empty plan has any use for.
 FORBIDDEN = {
-    *("_hashlib", "argparse", "asyncio", "bz2", "click", "configparser", "dataclasses", "dotenv", "gettext", "hashlib"),
-    *("importlib.metadata", "importlib.resources", "inspect", "json", "logging", "lzma", "pathlib", "random", "re"),
-    *("shutil", "signal", "socket", "sqlite_utils", "sqlparse", "ssl", "subprocess", "tabulate", "tempfile"),
-    *("threading", "traceback", "typing", "urllib", "urllib.parse", "uuid", "yoyo", "zipfile"),
+    *("_hashlib", "argparse", "asyncio", "bz2", "click", "configparser", "dataclasses", "datetime", "dotenv"),
+    *("gettext", "hashlib", "importlib.metadata", "importlib.resources", "inspect", "json", "logging", "lzma"),
+    *("pathlib", "random", "re", "shutil", "signal", "socket", "sqlite3", "sqlite_utils", "sqlparse", "ssl"),
+    *("subprocess", "tabulate", "tempfile", "threading", "traceback", "typing", "urllib", "urllib.parse", "uuid"),
+    *("yoyo", "zipfile"),
 }
 STATEMENTS = 17  # for each migration
 MOST_MODULES = 55  # of all, Python's own too; 48 with Python 3.11
