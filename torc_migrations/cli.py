@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 
 from torc_migrations.errors import MigrationError, UrlError
@@ -18,6 +17,7 @@ from torc_migrations.url import masked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
     from logging import Logger
     from types import SimpleNamespace as Namespace
     from typing import Any

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
 
 from torc_migrations.errors import SourceError, UrlError
 from torc_migrations.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from configparser import ConfigParser
 
 YOYO_INI, SQLX_TOML, DOTENV = "yoyo.ini", "sqlx.toml", ".env"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
 from contextlib import closing
 
 from torc_migrations.errors import CannotOpen, DatabaseFailed, LockTimeout
@@ -13,6 +12,7 @@ from torc_migrations.values import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3 as sqlite3
+    from collections.abc import Iterable, Mapping
 else:
     # Python's own driver without what it lays around it, `datetime` and its adapters, which take as long to load again.
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from torc_migrations.connection import (
@@ -33,6 +32,7 @@ from torc_migrations.url import Address, parse_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Protocol, TypeAlias
 
     from torc_migrations.authorizer import Touched

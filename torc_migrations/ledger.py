@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS {table} (
 """
 # A plus hides a column's declared type, for which the owner of a lent connection may have a converter.
 SELECT_SQLX_ROWS = """
-    SELECT +version, +description, +checksum, +success, CAST(installed_on AS TEXT), +execution_time, rowid
+    SELECT +version, +checksum, +success, CAST(installed_on AS TEXT), +execution_time, rowid
     FROM {table}
 """
 SELECT_SQLX_ROW = f"""
@@ -187,6 +187,7 @@ class Ledgers:
     def _insert_sqlx_row(self, migration: Migration, elapsed_ns: int | None) -> SqlxRecord:
         facts = _facts(migration, _UNKNOWN_TIME if elapsed_ns is None else elapsed_ns)
         rowid = self._in_sqlx(INSERT_SQLX_ROW, facts).lastrowid or 0
+        del facts["description"]
         return SqlxRecord(**facts, success=True, rowid=rowid)
 
     def _in_sqlx(self, template: str, facts: Mapping[str, object] | None = None) -> sqlite3.Cursor:

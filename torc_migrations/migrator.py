@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from torc_migrations.database import DatabaseLike, open_database
@@ -26,6 +25,7 @@ from torc_migrations.status import Status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from typing import Literal, TypeAlias
 
     from torc_migrations.doctor import Diagnosis

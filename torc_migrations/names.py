@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import Enum
 
 from torc_migrations.errors import BadName, BadScript, DuplicateVersion, MixedLayout, SourceError
@@ -10,12 +9,15 @@ from torc_migrations.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torc_migrations.listing import File, Location
 
 _UP, _DOWN, _ROLLBACK, _SIMPLE = ".up.sql", ".down.sql", ".rollback.sql", ".sql"
 # sqlx's versions are signed, of 64 bits; no file's name is longer than 255 bytes, a name in a zip may be.
 _OLDEST, _NEWEST = -(2**63), 2**63 - 1
 _LONGEST_NUMBER = 255
+_DATE = len("20230101")
 
 
 class Layout(Enum):
@@ -196,7 +198,9 @@ class _Reader:
     def _read_stem(self, name: str, stem: str, suffix: str) -> tuple[int, str] | None:
         """Return the version and the description that a file's name tells, or None where it tells none."""
         number, underscore, rest = stem.partition("_")
-        if self._layout is not _SQLX and (found := _generated(stem) if number.isdigit() else _wild(stem)):
+        # Only a number of eight digits, or what is none, can begin one of the names that are yoyo's own.
+        plain = number.isdigit() and len(number) != _DATE
+        if not plain and self._layout is not _SQLX and (found := _generated(stem) or _wild(stem)):
             return self._version(name, found[0]), found[1].replace("-", " ").replace("_", " ").strip()
         if underscore:
             words = _trimmed(rest, suffix).replace("_", " ")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
 from enum import Enum
 
 from torc_migrations.errors import (
@@ -22,6 +21,8 @@ from torc_migrations.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
     from torc_migrations.snapshot import Snapshot
 
 

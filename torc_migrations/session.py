@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import perf_counter_ns
 
 from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolations, MigrationError, OtherSchema
@@ -12,6 +11,7 @@ from torc_migrations.status import State, Status, compare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TypeAlias
 
     from torc_migrations.authorizer import Touched

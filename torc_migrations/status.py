@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 
 from torc_migrations.migration import Migration, Source
 from torc_migrations.values import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _APPLIED = {"apply": True, "mark": True, "rollback": False, "unmark": False}
 
@@ -39,7 +42,6 @@ class SqlxRecord(NamedTuple):
     """A row of sqlx's ledger; `installed_on` in UTC, `execution_time` in nanoseconds (-1: unknown)."""
 
     version: int
-    description: str
     checksum: bytes
     success: bool
     installed_on: str
@@ -340,19 +342,11 @@ def judge(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, log: Sequence[LogEnt
         return _verdict(sqlx is not None or yoyo is not None)
     if _APPLIED.get(log[-1].operation, yoyo is not None) != (yoyo is not None):
         return _OUT_OF_STEP  # a stock yoyo was killed between its log and its ledger
-    word, since = _our_last_word(log)
-    if word is None:
-        return _without_our_word(sqlx, yoyo, log[-1])
-    return _since_our_word(sqlx, yoyo, word, since)
-
-
-def _our_last_word(log: Sequence[LogEntry]) -> tuple[str | None, Sequence[LogEntry]]:
-    """Return our last word in a log, or None, and the lines after it."""
     for after in range(len(log), 0, -1):
         word = log[after - 1].word
         if word is not None:
-            return word, log[after:]
-    return None, log
+            return _since_our_word(sqlx, yoyo, word, log[after:])
+    return _without_our_word(sqlx, yoyo, log[-1])
 
 
 def _verdict(installed: bool) -> Verdict:

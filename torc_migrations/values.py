@@ -1,4 +1,4 @@
-"""Named tuples without `typing`, whose import alone takes half as long as an upgrade with nothing to do."""
+"""Named tuples without `typing` and without generated code, which take as long to make as to look for work to do."""
 
 from __future__ import annotations
 
@@ -6,18 +6,51 @@ TYPE_CHECKING = False  # what type checkers take for true; so wherever it stands
 if TYPE_CHECKING:
     from typing import NamedTuple as NamedTuple
 else:
-    from collections import namedtuple
+    from _collections import _tuplegetter  # what namedtuple() has its fields read by
+
+    class _Values(tuple):
+        """What all of them have in common."""
+
+        __slots__ = ()
+
+        def __new__(cls, *values, **named):
+            if named or len(values) != len(cls._fields):
+                values = cls._filled(values, named)
+            return tuple.__new__(cls, values)
+
+        @classmethod
+        def _filled(cls, values, named):
+            """Return all values, in order: those given by place, those by name, and the defaults of the rest."""
+            rest = cls._fields[len(values) :]
+            if unknown := named.keys() - set(rest) or values[len(cls._fields) :]:
+                raise TypeError(f"{cls.__name__}() has no place for {', '.join(map(str, unknown))}")
+            known = {**cls._field_defaults, **named}
+            if missing := [field for field in rest if field not in known]:
+                raise TypeError(f"{cls.__name__}() lacks {', '.join(missing)}")
+            return (*values, *(known[field] for field in rest))
+
+        _make = classmethod(tuple.__new__)
+
+        def _asdict(self):
+            return dict(zip(self._fields, self, strict=True))
+
+        def _replace(self, **changes):
+            return type(self)(**{**self._asdict(), **changes})
+
+        def __getnewargs__(self):
+            return tuple(self)
+
+        def __repr__(self):
+            fields = (f"{name}={value!r}" for name, value in self._asdict().items())
+            return f"{type(self).__name__}({', '.join(fields)})"
 
     class _FromAnnotations(type):
         """Make a named tuple of a class whose body names its fields, as `typing.NamedTuple` does."""
 
         def __new__(cls, name, bases, body):  # noqa: ARG004  # the one base is NamedTuple itself, and has done its work
-            fields = body.get("__annotations__", {})
-            defaults = [body[field] for field in fields if field in body]
-            made = namedtuple(name, fields, defaults=defaults, module=body["__module__"])
-            for key, value in body.items():
-                if key not in fields:
-                    setattr(made, key, value)
-            return made
+            fields = tuple(body.get("__annotations__", ()))
+            body["_field_defaults"] = {field: body[field] for field in fields if field in body}
+            body.update({field: _tuplegetter(place, None) for place, field in enumerate(fields)})
+            return type(name, (_Values,), {**body, "__slots__": (), "_fields": fields, "__match_args__": fields})
 
     NamedTuple = type.__new__(_FromAnnotations, "NamedTuple", (), {})

@@ -137,7 +137,7 @@ def sqlx_skip(world: World, now: Moment) -> World:
 
 def sqlx_row(second: int, time: int) -> SqlxRecord:
     """Return a row; alone in its table, it always gets the same rowid."""
-    return SqlxRecord(1, MIGRATION.description, MIGRATION.checksum, True, stamp(second), time, 1)
+    return SqlxRecord(1, MIGRATION.checksum, True, stamp(second), time, 1)
 
 
 def our_upgrade(world: World, now: Moment) -> World:

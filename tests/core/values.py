@@ -56,7 +56,7 @@ def sqlx_row(
     of: Migration, *, at: str = SECOND, checksum: bytes | None = None, success: bool = True, time: int = 1000
 ) -> SqlxRecord:
     """Return the row that sqlx writes for a migration."""
-    return SqlxRecord(of.version, of.description, checksum or of.checksum, success, at, time, 1)
+    return SqlxRecord(of.version, checksum or of.checksum, success, at, time, 1)
 
 
 def yoyo_row(of: Migration, *, at: str = SECOND) -> YoyoRecord:
