@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torc_migrations import errors
-from torc_migrations.database import DatabaseLike
+from torc_migrations.connection import DatabaseLike
 from torc_migrations.migration import SourceLike
 from torc_migrations.migrator import Migrator, OnNewer, Operation
 from torc_migrations.plan import Report

@@ -24,7 +24,7 @@ class Touched:
         named: the tables, in lower case, that it names itself in a DELETE or DROP TABLE; no trigger's doing.
         pragmas: the settings that it has touched. switches_keys: it has set `foreign_keys`. told: the
             scripts of which that was said.
-        savepoints: those that it has set.
+        savepoints: those that it has set. attaches: it has attached a file. alters: it has altered a table.
         refused: the statement of transaction control that it was denied.
         interruption: what flew, such as Ctrl-C, while SQLite was asking; SQLite swallows it.
     """
@@ -38,10 +38,11 @@ class Touched:
         self.pragmas: set[str] = set()
         self.savepoints: set[str] = set()
         self.switches_keys = False
+        self.attaches = False
         self.told: set[str] = set()
         self.refused: str | None = None
         self.interruption: BaseException | None = None
-        self._alters = False
+        self.alters = False
 
     @property
     def authorizer(self) -> Callable[..., int]:
@@ -71,11 +72,13 @@ class Touched:
                 if by is None and action in _TAKES_ROWS:
                     self.named.add(name.lower())
         elif action == sqlite3.SQLITE_ALTER_TABLE:
-            self._alters = True
+            self.alters = True
         elif action == sqlite3.SQLITE_DROP_INDEX and detail:
             self.unindexed.add(detail.lower())
         elif action == sqlite3.SQLITE_SAVEPOINT and detail:
             self.savepoints.add(detail)
+        elif action == sqlite3.SQLITE_ATTACH:
+            self.attaches = True
         elif action == sqlite3.SQLITE_PRAGMA:
             self.pragmas.add(name.lower())
             self.all_tables |= name.lower() == "writable_schema"
@@ -83,8 +86,6 @@ class Touched:
 
     def note_alter(self, text: str) -> None:
         """Judge an ALTER TABLE: a new column without REFERENCES can break no key, everything else might."""
-        if not self._alters:
-            return
         words = text.upper()
         if "ALTER" in words:
             self.all_tables |= not re.match(_ADDS_COLUMN, words, re.VERBOSE | re.DOTALL) or "REFERENCES" in words

@@ -76,7 +76,10 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
         """Run one statement; times are bound as text, because how Python adapts them is its host's affair."""
-        parameters = {name: _as_text(value) for name, value in (params or {}).items()}
+        parameters = {
+            name: value.isoformat(" ") if isinstance(value, datetime) else value
+            for name, value in (params or {}).items()
+        }
         cursor = sqlite3.Cursor(self._connection)
         if self._collected is None:
             return cursor.execute(sql, parameters)
@@ -108,7 +111,7 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
     def get_log_data(self, migration: Migration | None = None, operation: str = "apply") -> dict[str, Any]:
         """Return what yoyo logs, with a comment of ours; needs neither a passwd entry nor a name server."""
         return {
-            "id": str(uuid.uuid1()),
+            "id": str(uuid.uuid4()),
             "migration_id": migration.id if migration else None,
             "migration_hash": migration.hash if migration else None,
             "operation": operation,
@@ -116,10 +119,6 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
             "created_at_utc": datetime.now(UTC).replace(tzinfo=None),
             **self._who,
         }
-
-
-def _as_text(value: object) -> object:
-    return value.isoformat(" ") if isinstance(value, datetime) else value
 
 
 def _username() -> str:

@@ -21,10 +21,17 @@ else:
             from hashlib import sha256, sha384  # a Python that is built without its own
 
 
+_LARGE = 4 << 20  # from where on OpenSSL has made up for the time that it takes to load
+
+
 def checksum(sql: bytes, ignored: str = "") -> bytes:
     """Return the SHA-384 of a script's bytes, without the characters that sqlx.toml's `ignored-chars` lists."""
     if ignored:
         sql = sql.decode().translate(dict.fromkeys(map(ord, ignored))).encode()
+    if len(sql) > _LARGE:
+        from hashlib import sha384 as openssls
+
+        return openssls(sql).digest()
     return sha384(sql).digest()
 
 

@@ -13,6 +13,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3 as sqlite3
     from collections.abc import Iterable, Mapping
+    from typing import Protocol, TypeAlias
+
+    class HasConnection(Protocol):
+        """What wraps a connection and keeps it in `conn`, as `sqlite_utils.Database` does."""
+
+        conn: sqlite3.Connection
 else:
     # Python's own driver without what it lays around it, `datetime` and its adapters, which take as long to load again.
     try:
@@ -20,6 +26,14 @@ else:
     except ImportError:
         import sqlite3  # a Python whose driver has another core
 
+DatabaseLike: TypeAlias = "str | os.PathLike[str] | sqlite3.Connection | HasConnection"
+
+SELECT_TABLES = """
+    SELECT +name
+    FROM sqlite_master
+    WHERE type = 'table'
+    ORDER BY name
+"""
 # What PRAGMA sets for a connection and can be read back, and does not reset itself.
 PRAGMAS = (
     "automatic_index",
@@ -90,6 +104,12 @@ def read_schemas(connection: sqlite3.Connection) -> dict[str, str]:
     return {name.decode(): os.fsdecode(path) for _, name, path in rows}
 
 
+def read_tables(connection: sqlite3.Connection) -> tuple[str, ...]:
+    """Return the names of all tables, SQLite's own left out."""
+    names = (str(row[0]) for row in sqlite3.Cursor(connection).execute(SELECT_TABLES))
+    return tuple(name for name in names if not name.startswith("sqlite_"))
+
+
 def read_pragmas(connection: sqlite3.Connection) -> Mapping[str, object]:
     """Return the settings that a script could change with PRAGMA."""
     cursor = sqlite3.Cursor(connection)
@@ -109,6 +129,11 @@ def restore_pragmas(connection: sqlite3.Connection, before: Mapping[str, object]
 def write_pragma(connection: sqlite3.Connection, name: str, value: object) -> None:
     """Set one setting of a connection; PRAGMA takes no parameters."""
     sqlite3.Cursor(connection).execute(f"PRAGMA {name} = {value}")
+
+
+def quote_identifier(name: str) -> str:
+    """Quote a name for SQL."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def connect(address: Address) -> sqlite3.Connection:

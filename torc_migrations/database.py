@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from torc_migrations.connection import (
     PRAGMAS,
+    DatabaseLike,
     File,
     Settings,
     connect,
@@ -17,6 +18,7 @@ from torc_migrations.connection import (
     moved,
     note_end_of_use,
     note_use,
+    quote_identifier,
     read_pragmas,
     read_schemas,
     read_settings,
@@ -32,30 +34,16 @@ from torc_migrations.url import Address, parse_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from typing import Protocol, TypeAlias
+    from collections.abc import Callable, Iterator, Mapping
 
     from torc_migrations.authorizer import Touched
     from torc_migrations.lock import Patience, YoyoHolder
     from torc_migrations.migration import Script
     from torc_migrations.script import Statement
 
-    class HasConnection(Protocol):
-        """What wraps a connection and keeps it in `conn`, as `sqlite_utils.Database` does."""
-
-        conn: sqlite3.Connection
-
 
 _NEVER_READ = -1
 
-DatabaseLike: TypeAlias = "str | os.PathLike[str] | sqlite3.Connection | HasConnection"
-
-SELECT_TABLES = """
-    SELECT +name
-    FROM sqlite_master
-    WHERE type = 'table'
-    ORDER BY name
-"""
 SELECT_YOYO_LOCK = """
     SELECT pid, CAST(ctime AS TEXT)
     FROM yoyo_lock
@@ -88,7 +76,10 @@ class Database:
         self._lent = lent
         self._pragmas: Mapping[str, object] = {}
         self._schemas: frozenset[str] = frozenset()
+        self._script: Touched | None = None
         self._is_open_to_scripts = False
+        self._is_untidy = False
+        self._without_yoyo = _NEVER_READ
 
     def execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> sqlite3.Cursor:
         """Run one statement of ours and return its cursor, whose rows are tuples."""
@@ -109,7 +100,7 @@ class Database:
         self.roll_back()
         self._detach()
         give_back(self.connection, self._lent)
-        self.close_to_scripts(PRAGMAS)
+        self.close_to_scripts()
         self.connection.text_factory = self._lent.text_factory
 
     def make_writable(self) -> None:
@@ -137,24 +128,23 @@ class Database:
         # What the connection that stands in for a missing file would tell is true of no file.
         return _NEVER_READ if self.is_missing else int(self.execute("PRAGMA data_version").fetchone()[0])
 
-    def tables(self) -> tuple[str, ...]:
-        """Return the names of all tables, SQLite's own left out."""
-        names = (str(row[0]) for row in self.execute(SELECT_TABLES))
-        return tuple(name for name in names if not name.startswith("sqlite_"))
-
     def open_to(self, touched: Touched | None) -> None:
         """Let a script run, and have what it does noted, unless it runs outside of any transaction."""
+        self._script = touched
         self._is_open_to_scripts = True
+        self._is_untidy |= touched is None or touched.may_commit
         self.connection.text_factory = bytes  # rows that a script selects are for nobody, and may be no UTF-8
         if touched:
             self.connection.set_authorizer(touched.authorizer)
 
-    def close_to_scripts(self, pragmas: Iterable[str]) -> None:
-        """Undo `open_to`, and put back those of these settings that the script has changed for the connection."""
+    def close_to_scripts(self) -> None:
+        """Undo `open_to`, and put back those settings that the script has changed for the connection."""
         if self._is_open_to_scripts:
             self.connection.set_authorizer(None)
             self.connection.text_factory = str
-            self.patiently(restore_pragmas, self.connection, self._pragmas, pragmas)
+            touched = self._script
+            self._is_untidy |= touched is not None and touched.attaches
+            self.patiently(restore_pragmas, self.connection, self._pragmas, touched.pragmas if touched else PRAGMAS)
             self._is_open_to_scripts = False
 
     @contextmanager
@@ -182,12 +172,15 @@ class Database:
     def foreign_keys(self, on: bool) -> Iterator[None]:
         """Have foreign keys enforced for one step, or not; SQLite changes that outside a transaction only."""
         if on:
+            self._is_untidy = True
             write_pragma(self.connection, "foreign_keys", 1)
         try:
             yield
         finally:
-            self._detach()
-            write_pragma(self.connection, "foreign_keys", 0)
+            if self._is_untidy:
+                self._detach()
+                write_pragma(self.connection, "foreign_keys", 0)
+                self._is_untidy = False
 
     def _detach(self) -> None:
         """Let go of the files that a script has attached, which inside its transaction it cannot do itself."""
@@ -285,7 +278,9 @@ class Database:
 
     def _holder_unless_begun(self) -> Callable[[], str] | None:
         try:
-            row = self.living_yoyo() or self._begin_unless_yoyo_lives()
+            row = self._look_for_yoyo()
+            if row is None or not row.alive:
+                row = self._begin_unless_yoyo_lives()
         except sqlite3.OperationalError as error:
             if not is_busy(error):
                 raise
@@ -296,14 +291,23 @@ class Database:
     def _begin_unless_yoyo_lives(self) -> YoyoHolder | None:
         """Begin, and look again inside; a row whose process is dead goes with what we write."""
         self.execute("BEGIN IMMEDIATE")
-        row = self._yoyo_lock_row()
-        if row is None:
-            return None
-        if row.alive:
+        row = self._look_for_yoyo()
+        if row and row.alive:
             self.roll_back()
             return row
-        self.execute(DELETE_YOYO_LOCK, {"pid": row.pid})
+        if row:
+            self.execute(DELETE_YOYO_LOCK, {"pid": row.pid})
         return None
+
+    def _look_for_yoyo(self) -> YoyoHolder | None:
+        """Return the row in yoyo's lock; where there was none, there is none until somebody else has written."""
+        version = self.version()
+        if version == self._without_yoyo:
+            return None
+        row = self._yoyo_lock_row()
+        if row is None:
+            self._without_yoyo = version
+        return row
 
     def living_yoyo(self) -> YoyoHolder | None:
         """Return the process that holds the lock of stock yoyo, or None."""
@@ -331,11 +335,6 @@ class Database:
     def _commit(self) -> None:
         # Without WAL, readers have to leave before a commit can end; the transaction stays open meanwhile.
         self.execute("COMMIT")
-
-
-def quote_identifier(name: str) -> str:
-    """Quote a name for SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 @contextmanager

@@ -6,23 +6,25 @@ import sqlite3
 from time import perf_counter_ns
 
 from torc_migrations.authorizer import Touched
-from torc_migrations.connection import PRAGMAS
+from torc_migrations.connection import is_busy
 from torc_migrations.errors import BadScript, ExecutionFailed, MigrationError
 from torc_migrations.log import logger
 from torc_migrations.plan import duration_text
 from torc_migrations.row_guard import count_children, refuse_losses
 from torc_migrations.script import (
     Statement,
+    cut,
     fault_offset,
     first_token,
     frame,
     place,
-    statements,
     transaction_words,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torc_migrations.database import Database
     from torc_migrations.migration import Script
     from torc_migrations.plan import Step
@@ -38,7 +40,7 @@ _DENIED_FUNCTION = "not authorized to use function"
 
 def commits_by_itself(step: Step) -> bool:
     """Tell whether a script ends the transaction that it is run in; one that begins another in it first is wrong."""
-    first = next(transaction_words(step.script.sql), None) if step.script else None
+    first = next(_transaction_words(step.script), None) if step.script else None
     return first is not None and first.commits
 
 
@@ -50,7 +52,7 @@ def run_in_pieces(database: Database, step: Step) -> None:
         ExecutionFailed, LockTimeout: as for `run`.
     """
     assert step.script is not None
-    for found in transaction_words(step.script.sql):
+    for found in _transaction_words(step.script):
         if found.word == "ROLLBACK":
             raise _refused(step.script, found.statement, f"ROLLBACK {_NOT_WHOLE}", _TAKE_IT_OUT)
     run(database, step, Touched(may_commit=True))
@@ -60,7 +62,7 @@ def unwanted_commit(step: Step) -> BadScript:
     """Return the error for a script that ends the transaction that would keep it whole."""
     script = step.script
     assert script is not None
-    found = next(found for found in transaction_words(script.sql) if found.commits)
+    found = next(found for found in _transaction_words(script) if found.commits)
     return _refused(script, found.statement, f"{found.word} {_NOT_WHOLE}", _TAKE_IT_OUT)
 
 
@@ -83,7 +85,7 @@ def run(database: Database, step: Step, touched: Touched | None = None) -> Touch
         database.open_to(touched)
         _run_statements(database, step, touched)
     finally:
-        database.close_to_scripts(touched.pragmas)
+        database.close_to_scripts()
     refuse_losses(database, step, rows, touched)
     return touched
 
@@ -121,17 +123,21 @@ def run_outside(database: Database, step: Step, *, strict: bool) -> None:
             raise BadScript(script.path, reason, hint="end it with RELEASE")
     finally:
         database.roll_back()
-        database.close_to_scripts(PRAGMAS)
+        database.close_to_scripts()
 
 
 def _unpaired(script: Script, *, strict: bool) -> TransactionWord | None:
     """Return the first statement that ends no transaction of the script's own, or begins one that has no end."""
     begun = None
-    for found in transaction_words(script.sql):
+    for found in _transaction_words(script):
         if strict or found.word == "ROLLBACK" or found.commits is (begun is None):
             return found
         begun = None if found.commits else found
     return begun
+
+
+def _transaction_words(script: Script) -> Iterator[TransactionWord]:
+    return transaction_words(script.sql, script.words)
 
 
 def _run_statements(database: Database, step: Step, touched: Touched) -> None:
@@ -139,17 +145,37 @@ def _run_statements(database: Database, step: Step, touched: Touched) -> None:
         return
     told = database.on_statement or (_log if logger().isEnabledFor(_DEBUG) else None)
     cursor = sqlite3.Cursor(database.connection)
-    for statement in statements(step.script.sql):
+    execute = cursor.execute
+    for offset, text in cut(step.script.sql):
         started = perf_counter_ns() if told else 0
         try:
-            database.patiently(_exhaust, cursor, statement.text)
+            for _ in execute(text):
+                pass
         except (sqlite3.Error, sqlite3.Warning) as error:
-            if interruption := _interruption(touched, error):
-                raise interruption from None
-            raise _script_error(step, statement, touched, error) from error
-        touched.note_alter(statement.text)
+            _try_again(database, cursor, step, Statement(offset, text), touched, error)
+        if touched.alters:
+            touched.note_alter(text)
         if told:
-            told(step.script, statement, perf_counter_ns() - started)
+            told(step.script, Statement(offset, text), perf_counter_ns() - started)
+
+
+def _try_again(
+    database: Database, cursor: sqlite3.Cursor, step: Step, statement: Statement, touched: Touched, error: Exception
+) -> None:
+    """Run a statement as soon as nobody is in its way, if that is why it failed; else raise what is wrong with it."""
+    try:
+        if not (isinstance(error, sqlite3.OperationalError) and is_busy(error)):
+            raise error
+        database.patiently(_exhaust, cursor, statement.text)
+    except (sqlite3.Error, sqlite3.Warning) as last:
+        if interruption := _interruption(touched, last):
+            raise interruption from None
+        raise _script_error(step, statement, touched, last) from last
+
+
+def _exhaust(cursor: sqlite3.Cursor, sql: str) -> None:
+    for _ in cursor.execute(sql):
+        pass
 
 
 def _interruption(touched: Touched, error: Exception) -> BaseException | None:
@@ -158,11 +184,6 @@ def _interruption(touched: Touched, error: Exception) -> BaseException | None:
     if touched.interruption or touched.refused or not denied:
         return touched.interruption
     return KeyboardInterrupt()  # it flew before our authorizer could catch it
-
-
-def _exhaust(cursor: sqlite3.Cursor, sql: str) -> None:
-    for _ in cursor.execute(sql):
-        pass
 
 
 def _log(script: Script, statement: Statement, elapsed_ns: int) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlite_utils.db import Index as UtilsIndex
     from sqlite_utils.db import Table
 
-    from torc_migrations.database import DatabaseLike
+    from torc_migrations.connection import DatabaseLike
     from torc_migrations.migration import SourceLike
 
 SELECT_SIZES = """

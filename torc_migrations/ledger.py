@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from time import gmtime, strftime
 
-from torc_migrations.connection import sqlite3
-from torc_migrations.database import Database, quote_identifier
+from torc_migrations.connection import quote_identifier, sqlite3
+from torc_migrations.database import Database
 from torc_migrations.status import NO_ROW, LogEntry, Recorded, SqlxRecord, YoyoRecord, our_comment
 
 TYPE_CHECKING = False
@@ -95,6 +95,7 @@ class Ledgers:
         self._sqlx_table = sqlx_table
         self._sqlx_name = _unquoted(sqlx_table)
         self.tables = frozenset({self._sqlx_name, yoyo_table, "_yoyo_log", "_yoyo_version", "yoyo_lock"})
+        self.lower_tables = frozenset(table.lower() for table in self.tables)
 
     def of(self, database: Database) -> Ledgers:
         """Return the ledgers of another database, by the same names."""
@@ -133,11 +134,9 @@ class Ledgers:
 
         A row that stands already is left as it is.
         """
-        migration = step.migration
-        row = self._sqlx_row(migration) or self._insert_sqlx_row(migration, elapsed_ns)
-        if not self._backend.has_marked(migration):
-            self._backend.mark_one(migration, log=False)
-        self._log(step, row.identity)
+        identity = self._insert_sqlx_row(step.migration, elapsed_ns)
+        self._mark(step.migration)
+        self._log(step, identity)
 
     def record_all(self, outcomes: Sequence[Outcome]) -> None:
         """Do the same for many that were applied; SQLite prepares each kind of INSERT once, which is faster."""
@@ -180,15 +179,26 @@ class Ledgers:
         self._backend.comment = our_comment(f"{step.action.value}{why}", identity)
         self._backend.log_migration(step.migration, step.action.operation)
 
-    def _sqlx_row(self, migration: Migration) -> SqlxRecord | None:
-        row = self._in_sqlx(SELECT_SQLX_ROW, {"version": migration.version}).fetchone()
-        return SqlxRecord(*row) if row else None
-
-    def _insert_sqlx_row(self, migration: Migration, elapsed_ns: int | None) -> SqlxRecord:
+    def _insert_sqlx_row(self, migration: Migration, elapsed_ns: int | None) -> str:
+        """Insert sqlx's row, unless there is one, and return the identity of that which stands."""
         facts = _facts(migration, _UNKNOWN_TIME if elapsed_ns is None else elapsed_ns)
-        rowid = self._in_sqlx(INSERT_SQLX_ROW, facts).lastrowid or 0
+        try:
+            rowid = self._in_sqlx(INSERT_SQLX_ROW, facts).lastrowid or 0
+        except sqlite3.IntegrityError:
+            row = self._in_sqlx(SELECT_SQLX_ROW, {"version": migration.version}).fetchone()
+            if row is None:
+                raise
+            return SqlxRecord._make(row).identity
         del facts["description"]
-        return SqlxRecord(**facts, success=True, rowid=rowid)
+        return SqlxRecord(**facts, success=True, rowid=rowid).identity
+
+    def _mark(self, migration: Migration) -> None:
+        """Insert yoyo's row, unless there is one."""
+        try:
+            self._backend.mark_one(migration, log=False)
+        except sqlite3.IntegrityError:
+            if not self._backend.has_marked(migration):
+                raise
 
     def _in_sqlx(self, template: str, facts: Mapping[str, object] | None = None) -> sqlite3.Cursor:
         return self._database.execute(template.format(table=self._sqlx_table), facts)

@@ -16,7 +16,7 @@ from torc_migrations.plan import duration_text
 from torc_migrations.verification import refuse_missing
 
 if TYPE_CHECKING:
-    from torc_migrations.database import DatabaseLike
+    from torc_migrations.connection import DatabaseLike
 
 COUNT_STATISTICS = """
     SELECT COUNT(*)

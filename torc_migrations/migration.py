@@ -33,13 +33,14 @@ class Script:
         path: the file, as messages name it.
     """
 
-    __slots__ = ("_directives", "_location", "_sql", "path")
+    __slots__ = ("_directives", "_location", "_sql", "_words", "path")
 
     def __init__(self, location: Location) -> None:
         self.path = location if isinstance(location, str) else str(location)
         self._location = location
         self._sql: bytes | None = None
         self._directives: Directives | None = None
+        self._words: frozenset[str] | None = None
 
     @property
     def sql(self) -> bytes:
@@ -67,6 +68,15 @@ class Script:
             except ValueError as error:
                 raise BadScript(self.path, f"{self.path}: {error}") from error
         return self._directives
+
+    @property
+    def words(self) -> frozenset[str]:
+        """What `script.words_in` says of the script."""
+        if self._words is None:
+            from torc_migrations.script import words_in
+
+            self._words = words_in(self.sql)
+        return self._words
 
     def _read(self) -> bytes:
         try:

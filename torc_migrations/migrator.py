@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from torc_migrations.database import DatabaseLike, open_database
+from torc_migrations.connection import DatabaseLike
+from torc_migrations.database import open_database
 from torc_migrations.ledger import SQLX_TABLE, YOYO_TABLE, Ledgers
 from torc_migrations.log import logger
 from torc_migrations.migration import SHIPPED, Migration, SourceLike, discover

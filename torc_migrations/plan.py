@@ -55,6 +55,10 @@ class Action(Enum):
         return past.get(self.value, f"{self.value}ed")
 
 
+# In Python 3.11 to look a member up takes three times as long as this.
+_APPLY, _ROLL_BACK, _HOOK = Action.APPLY, Action.ROLL_BACK, Action.HOOK
+
+
 class Step(NamedTuple):
     """One migration, and what is done with it in one transaction.
 
@@ -69,9 +73,10 @@ class Step(NamedTuple):
     @property
     def script(self) -> Script | None:
         """The script that the step runs, or None."""
-        if self.action in (Action.APPLY, Action.HOOK):
+        action = self.action
+        if action is _APPLY or action is _HOOK:
             return self.migration.up
-        return self.migration.down if self.action is Action.ROLL_BACK else None
+        return self.migration.down if action is _ROLL_BACK else None
 
     @property
     def is_hook(self) -> bool:

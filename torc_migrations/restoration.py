@@ -21,7 +21,8 @@ from torc_migrations.snapshot import Snapshot, patient_progress, refuse_snapshot
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torc_migrations.database import Database, DatabaseLike
+    from torc_migrations.connection import DatabaseLike
+    from torc_migrations.database import Database
 
 _LOCK_TIMEOUT = 10.0
 _TO_DELETE_MODE = "`sqlite3 {} 'PRAGMA journal_mode = DELETE'`"

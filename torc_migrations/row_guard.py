@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 
 from torc_migrations.authorizer import Touched
-from torc_migrations.database import Database, quote_identifier
+from torc_migrations.connection import quote_identifier, read_tables
+from torc_migrations.database import Database
 from torc_migrations.errors import RowsLost
 from torc_migrations.foreign_keys import read_references
 from torc_migrations.script import Statement, table_drops
@@ -30,7 +31,7 @@ def count_children(database: Database, step: Step) -> Mapping[str, int]:
     script = step.script
     if script is None or script.directives.foreign_keys or not script.directives.transactional:
         return {}
-    drops = tuple(table_drops(script.sql))
+    drops = tuple(table_drops(script.sql, script.words))
     references = read_references(database) if drops else []
     if not references:
         return {}
@@ -47,7 +48,7 @@ def refuse_losses(database: Database, step: Step, before: Mapping[str, int], tou
         RowsLost: some have.
     """
     watched = [(table, count) for table, count in before.items() if table.lower() not in touched.named]
-    there = {name.lower() for name in database.tables()} if watched else set()
+    there = {name.lower() for name in read_tables(database.connection)} if watched else set()
     now = ((table, count, _rows(database, table)) for table, count in watched if table.lower() in there)
     if lost := tuple(each for each in now if each[2] < each[1]):
         raise RowsLost(step, lost)
@@ -62,7 +63,7 @@ def _dropped(database: Database, statement: Statement) -> str | None:
     except sqlite3.Error:
         return None
     finally:
-        database.close_to_scripts(())
+        database.close_to_scripts()
     return next(iter(seen.named), None)
 
 

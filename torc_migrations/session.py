@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import perf_counter_ns
 
+from torc_migrations.connection import read_tables
 from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolations, MigrationError, OtherSchema
 from torc_migrations.log import logger
 from torc_migrations.plan import Action, Outcome, Plan, Report, Step, duration_text, plan_settling
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from torc_migrations.ledger import Ledgers
     from torc_migrations.migration import Source
     from torc_migrations.snapshot import Snapshot
+
+_INFO = 20  # logging.INFO
 
 Judge: TypeAlias = "Callable[[Status], Plan]"
 Observer: TypeAlias = "Callable[[Outcome], None]"
@@ -75,6 +78,7 @@ class Session:
         self._safeguard = safeguard or Safeguard()
         self._latest: int | None = None
         self._seen = -1
+        self._has_ledgers = False
         self._steps: tuple[Step, ...] = ()
 
     @property
@@ -138,7 +142,7 @@ class Session:
         if status.missing:
             return f"its migration {status.missing[0]} is not among ours"
         with self._database.reading():
-            tables = [name for name in self._database.tables() if name not in self._ledgers.tables]
+            tables = [name for name in read_tables(self._database.connection) if name not in self._ledgers.tables]
         return f"it has a table {tables[0]!r}" if tables else None
 
     def perform(self, plan: Plan, judge: Judge, observer: Observer) -> Report:
@@ -185,6 +189,7 @@ class Session:
                 outcomes = perform(step, judge)
         except Overtaken:
             return ()
+        self._has_ledgers = True
         settled = {outcome.step.migration.id for outcome in outcomes[1:]}
         self._steps = self._steps[1:]
         if settled:
@@ -209,6 +214,7 @@ class Session:
             self._expect(step, judge)
         started = perf_counter_ns()
         self._safeguard.leave_transaction(self._database)
+        self._has_ledgers = False  # nobody watches what it drops
         try:
             run_outside(self._database, step, strict=self._strict)
         except ExecutionFailed:
@@ -231,11 +237,13 @@ class Session:
     def _expect(self, step: Step, judge: Judge) -> None:
         """Make sure, inside the transaction, that a step is still what there is to do next."""
         if self._database.version() != self._seen:
+            self._has_ledgers = False
             self._steps = judge(self._read()).steps
         if not self._is_next(step):
             raise Overtaken
         self._safeguard.begin_writing(self._database, self._latest)
-        self._ledgers.create()
+        if not self._has_ledgers:
+            self._ledgers.create()
 
     def _is_next(self, step: Step) -> bool:
         return self._steps[:1] == (step,)
@@ -265,7 +273,7 @@ class Session:
         return self._wrote_ledgers(touched)
 
     def _wrote_ledgers(self, touched: Touched) -> bool:
-        return any(table.lower() in touched.tables for table in self._ledgers.tables)
+        return not self._ledgers.lower_tables.isdisjoint(touched.tables)
 
     def _run_in_pieces(self, step: Step, judge: Judge) -> None:
         """Run a script that commits by itself; its records are written in the transaction that it leaves, or after."""
@@ -275,6 +283,7 @@ class Session:
             raise unwanted_commit(step)
         logger().warning("%s commits by itself: killed or failed half-way, it is not undone", step.migration.id)
         self._safeguard.leave_transaction(self._database)
+        self._has_ledgers = False
         run_in_pieces(self._database, step)
         self._database.go_on_writing()
         self._expect(step, judge)
@@ -298,5 +307,7 @@ class Session:
 
 
 def _log(outcome: Outcome) -> None:
-    step = outcome.step
-    logger().info("%s %s in %s", step.action.done, step.migration.id, duration_text(outcome.elapsed_ns))
+    log = logger()
+    if log.isEnabledFor(_INFO):
+        step = outcome.step
+        log.info("%s %s in %s", step.action.done, step.migration.id, duration_text(outcome.elapsed_ns))

@@ -24,10 +24,12 @@ else:
             rest = cls._fields[len(values) :]
             if unknown := named.keys() - set(rest) or values[len(cls._fields) :]:
                 raise TypeError(f"{cls.__name__}() has no place for {', '.join(map(str, unknown))}")
-            known = {**cls._field_defaults, **named}
-            if missing := [field for field in rest if field not in known]:
-                raise TypeError(f"{cls.__name__}() lacks {', '.join(missing)}")
-            return (*values, *(known[field] for field in rest))
+            try:
+                return values + tuple(
+                    [named[field] if field in named else cls._field_defaults[field] for field in rest]
+                )
+            except KeyError as missing:
+                raise TypeError(f"{cls.__name__}() lacks {missing}") from None
 
         _make = classmethod(tuple.__new__)
 

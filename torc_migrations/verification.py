@@ -13,7 +13,7 @@ from torc_migrations.expectation import Expectation, find_expectations
 from torc_migrations.query_plan import QueryPlan, begins_with, explain, index_in, table_in
 
 if TYPE_CHECKING:
-    from torc_migrations.database import DatabaseLike
+    from torc_migrations.connection import DatabaseLike
     from torc_migrations.migration import SourceLike
 
 SELECT_INDEXES = """

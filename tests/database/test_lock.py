@@ -297,6 +297,19 @@ def test_lock_of_a_living_yoyo_is_respected_and_named(sqlite: SQLiteUnderTest, f
     assert upgrade(sqlite.path, folder({}), lock_timeout=0).applied == (1,)
 
 
+def test_yoyo_that_comes_during_a_run_is_respected(sqlite: SQLiteUnderTest, folder):
+    """Before every step it is made sure of that no yoyo has begun since the one before."""
+    source = folder(ladder(3))
+    with pytest.raises(errors.LockTimeout) as failure:
+        Migrator(sqlite.path, source, lock_timeout=0.2).upgrade(
+            observer=lambda outcome: write_yoyo_lock(sqlite, os.getppid()) if outcome.step.name == "2" else None
+        )
+
+    assert failure.value.report.applied == (1, 2)
+    assert f"yoyo, process {os.getppid()}" in failure.value.holder
+    assert sqlite.ledgers().agreed == (1, 2)
+
+
 def test_upgrade_goes_on_when_yoyo_gives_its_lock_up(sqlite: SQLiteUnderTest, folder):
     """The row is looked for again and again while we wait."""
     write_yoyo_lock(sqlite, os.getppid())

@@ -231,6 +231,19 @@ def test_settings_that_a_script_changes_do_not_leak_into_the_next_one(sqlite: SQ
     assert sqlite.ledgers().agreed == (1, 2)
 
 
+@pytest.mark.parametrize("head", ["-- transactional: false", "CREATE TABLE a (x); COMMIT; BEGIN;"])
+def test_ledgers_that_a_script_drops_by_itself_are_made_again(sqlite: SQLiteUnderTest, folder, head):
+    """Outside of our transaction a script can drop what its own record has to be written to."""
+    names = ("_yoyo_log", "_yoyo_version", "_yoyo_migration", "_sqlx_migrations")
+    drops = "".join(f"DROP TABLE {name};\n" for name in names)
+    source = folder({**ladder(1), "2_drop": f"{head}\n{drops}", "3_x": "CREATE TABLE x (y);"})
+
+    report = upgrade(sqlite.path, source)
+
+    assert report.applied == (1, 2, 3)
+    assert sqlite.ledgers().agreed == (2, 3)
+
+
 def test_file_that_a_script_attaches_is_let_go_of(sqlite: SQLiteUnderTest, folder, tmp_path):
     """A script cannot DETACH inside its transaction; done for it, the next may attach the same, or run twice."""
     other = SQLiteUnderTest(tmp_path / "other.db")
