@@ -2,13 +2,16 @@
 
 One transaction a migration, one row a migration, and the SHA-384 of every file. It checks no name, finds no down
 file, knows no second ledger, waits for nobody, and cannot say where a script fails.
+
+`upgrade_with_ledgers` does the same with the ledgers of sqlx and of yoyo, and yoyo's log, in the place of its own: what
+it costs beyond the floor is the price of agreeing with both.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from hashlib import sha384
+from hashlib import sha256, sha384
 
 CREATE_LEDGER = """
     CREATE TABLE IF NOT EXISTS ledger (
@@ -24,6 +27,43 @@ SELECT_ROWS = """
     SELECT version, checksum
     FROM ledger
 """
+CREATE_SQLX = """
+    CREATE TABLE IF NOT EXISTS sqlx (
+        version BIGINT PRIMARY KEY,
+        description TEXT NOT NULL,
+        installed_on TIMESTAMP NOT NULL,
+        success BOOLEAN NOT NULL,
+        checksum BLOB NOT NULL,
+        execution_time BIGINT NOT NULL
+    )
+"""
+CREATE_YOYO = """
+    CREATE TABLE IF NOT EXISTS yoyo (
+        hash VARCHAR(64) PRIMARY KEY,
+        id VARCHAR(255),
+        applied_at TIMESTAMP
+    )
+"""
+CREATE_LOG = """
+    CREATE TABLE IF NOT EXISTS log (
+        id VARCHAR(36) PRIMARY KEY,
+        hash VARCHAR(64),
+        migration VARCHAR(255),
+        operation VARCHAR(10),
+        username VARCHAR(255),
+        hostname VARCHAR(255),
+        comment VARCHAR(255),
+        created_at TIMESTAMP
+    )
+"""
+INSERTS = (
+    "INSERT INTO sqlx VALUES (?, ?, ?, ?, ?, ?)",
+    "INSERT INTO yoyo VALUES (?, ?, ?)",
+    "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+)
+NOW = "2026-01-01 00:00:00"
+
+Rows = tuple[tuple[object, ...], tuple[object, ...], tuple[object, ...]]
 
 
 def upgrade(database: str, folder: str) -> None:
@@ -55,6 +95,31 @@ def upgrade_at_once(database: str, folder: str) -> None:
     connection.close()
 
 
+def upgrade_with_ledgers(database: str, folder: str) -> None:
+    """Apply what is pending, a transaction and three rows a migration."""
+    connection, pending = _pending(database, folder)
+    for version, sql in pending:
+        connection.execute("BEGIN IMMEDIATE")
+        _run(connection, sql)
+        for insert, row in zip(INSERTS, _rows(version, sql), strict=True):
+            connection.execute(insert, row)
+        connection.execute("COMMIT")
+    connection.close()
+
+
+def upgrade_with_ledgers_at_once(database: str, folder: str) -> None:
+    """Apply what is pending in one transaction, and write the rows at its end."""
+    connection, pending = _pending(database, folder)
+    connection.execute("BEGIN IMMEDIATE")
+    for _, sql in pending:
+        _run(connection, sql)
+    columns = zip(*(_rows(version, sql) for version, sql in pending), strict=True)
+    for insert, rows in zip(INSERTS, columns, strict=False):
+        connection.executemany(insert, rows)
+    connection.execute("COMMIT")
+    connection.close()
+
+
 def run_script(database: str, folder: str) -> None:
     """Hand the only script of a folder to SQLite whole, in one transaction."""
     ((version, sql),) = _read(folder).items()
@@ -79,3 +144,29 @@ def _read(folder: str) -> dict[int, bytes]:
 def _run(connection: sqlite3.Connection, sql: bytes) -> None:
     for statement in sql.decode().split(";\n"):
         connection.execute(statement)
+
+
+def _pending(database: str, folder: str) -> tuple[sqlite3.Connection, list[tuple[int, bytes]]]:
+    scripts = _read(folder)
+    connection = sqlite3.connect(database, isolation_level=None)
+    for create in (CREATE_SQLX, CREATE_YOYO, CREATE_LOG):
+        connection.execute(create)
+    local = {version: sha384(sql).digest() for version, sql in scripts.items()}
+    installed = dict(connection.execute("SELECT version, checksum FROM sqlx"))
+    connection.execute("SELECT hash, id, applied_at FROM yoyo").fetchall()
+    connection.execute("SELECT hash, operation, comment, created_at FROM log ORDER BY rowid").fetchall()
+    pending = local.keys() - installed.keys() if local != installed else ()
+    return connection, [(version, scripts[version]) for version in sorted(pending)]
+
+
+def _rows(version: int, sql: bytes) -> Rows:
+    name = f"{version:05}_create_table_{version}"
+    key = sha256(name.encode()).hexdigest()
+    comment = f"floor apply; sqlx: {version} {NOW} 1000000"
+    from uuid import uuid4  # only where there is something to do
+
+    return (
+        (version, name, NOW, True, sha384(sql).digest(), 1_000_000),
+        (key, name, NOW),
+        (str(uuid4()), key, name, "apply", "somebody", "somewhere", comment, NOW),
+    )

@@ -47,6 +47,12 @@ def _floor(work: str) -> Run:
     return {"at_once": peer_floor.upgrade_at_once, "script": peer_floor.run_script}.get(work, peer_floor.upgrade)
 
 
+def _ledgers(work: str) -> Run:
+    import peer_floor
+
+    return peer_floor.upgrade_with_ledgers_at_once if work == "at_once" else peer_floor.upgrade_with_ledgers
+
+
 def _ours(work: str) -> Run:
     from torc_migrations import upgrade
 
@@ -95,6 +101,7 @@ def _alembic(_: str) -> Run:
 
 RUNNERS: dict[str, Callable[[str], Run]] = {
     "floor": _floor,
+    "floor with ledgers": _ledgers,
     "torc_migrations": _ours,
     "yoyo": _yoyo,
     "sqlite-utils": _sqlite_utils,

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 CACHE = Path.home() / ".cache" / "torc_migrations"
-FLOOR, OURS, YOYO, SQLITE_UTILS, ALEMBIC = "floor", "torc_migrations", "yoyo", "sqlite-utils", "alembic"
+FLOOR, LEDGERS, OURS, YOYO, SQLITE_UTILS, ALEMBIC = (
+    "floor",
+    "floor with ledgers",
+    "torc_migrations",
+    "yoyo",
+    "sqlite-utils",
+    "alembic",
+)
 
 Write = Callable[[Path, Sequence["Pair"]], None]
 Call = Callable[[str, Path, Path], list[str]]
@@ -54,6 +61,7 @@ def find_tools(python: str) -> tuple[list[Tool], list[str]]:
     """Return the tools that are here, and the names of those that are not."""
     found = [
         Tool(FLOOR, "-", python, "yoyo", _write_yoyo, _call_floor, api=_FLOOR_API, imports="import sqlite3"),
+        Tool(LEDGERS, "-", python, "yoyo", _write_yoyo, _call_ledgers, 1000, scripts=False),
         Tool(OURS, version(OURS), python, "yoyo", _write_yoyo, _call_ours, api=_OUR_API, imports=_OUR_IMPORT),
     ]
     absent = []
@@ -141,6 +149,15 @@ def _isolated(python: str, code: str, *words: object) -> list[str]:
 def _call_floor(python: str, database: Path, folder: Path) -> list[str]:
     work = "run_script" if len(list(folder.glob("*.sql"))) <= 2 else "upgrade"
     return _isolated(python, f"import peer_floor; peer_floor.{work}({str(database)!r}, {str(folder)!r})")
+
+
+def _call_ledgers(python: str, database: Path, folder: Path) -> list[str]:
+    """Load yoyo too, as whoever writes through it has to."""
+    return _isolated(
+        python,
+        "import yoyo.backends.core.sqlite3, peer_floor; "
+        f"peer_floor.upgrade_with_ledgers({str(database)!r}, {str(folder)!r})",
+    )
 
 
 def _call_ours(python: str, database: Path, folder: Path) -> list[str]:

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from import_time import _bare_environment
 from peer_inside import RUNNERS
 from peer_runner import Launcher
-from peer_tools import FLOOR, OURS, Pair, Tool, find_tools
+from peer_tools import FLOOR, LEDGERS, OURS, Pair, Tool, find_tools
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "peers.json"
@@ -256,11 +256,12 @@ def _tasks(tools: Sequence[Tool], options: argparse.Namespace) -> list[Task]:
         inside = tool.name in RUNNERS
         tasks += [Task("import", 0, tool.name)] if tool.imports else []
         for size in (size for size in options.migrations if size <= tool.most):
-            tasks += [Task("noop", size, tool.name), Task("apply", size, tool.name)]
+            tasks += [Task("noop", size, tool.name)] if tool.name != LEDGERS else []
+            tasks += [Task("apply", size, tool.name)]
             tasks += [Task("api", size, tool.name)] if tool.api else []
             if inside and size < MANY:
                 tasks += [Task(work, size, tool.name, inside=True) for work in ("noop", "apply")]
-                tasks += [Task("at_once", size, tool.name, inside=True)] if tool.name in (FLOOR, OURS) else []
+                tasks += [Task("at_once", size, tool.name, inside=True)] if tool.name in (FLOOR, LEDGERS, OURS) else []
         for size in options.megabytes if tool.scripts else ():
             tasks.append(Task("script", size, tool.name))
             tasks += [Task("script", size, tool.name, inside=True)] if tool.name in (FLOOR, OURS) else []

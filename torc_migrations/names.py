@@ -164,7 +164,7 @@ class _Reader:
                 continue
             # Where a suffix stands twice the down file's description is another.
             down = None if stem.endswith(_SIMPLE) else downs.pop(stem, None)
-            named = Named(read[0], stem, read[1], name, location, down)
+            named = Named(read[0], stem, read[1], name, location, down, "")
             other = self.named.setdefault(named.version, named)
             if other is not named:
                 raise self._duplicate(named.version, name, other.name)
