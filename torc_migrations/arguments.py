@@ -313,6 +313,7 @@ def _add_rollback(verbs: _SubParsersAction[Any]) -> None:
 def _add_apply(verbs: _SubParsersAction[Any]) -> None:
     parser = _verb(verbs, "apply", None, "apply exactly these migrations", _APPLY_EXAMPLES, "-s")
     parser.add_argument("versions", metavar="VERSION", type=_version, nargs="+", help="a pending migration's number")
+    snapshot_cli.add_options(parser)
     _add_waiting(parser)
 
 

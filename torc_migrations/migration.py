@@ -195,18 +195,17 @@ def discover(source: SourceLike = None, *, ignored_chars: str = "") -> Source:
 
 
 def _read(named: Named, ignored_chars: str) -> Migration:
-    version, stem, description, _, location, down, down_description = named
-    up = Script(location)
+    up = Script(named.up)
     sql = up.sql
     return Migration(
-        stem,
-        version,
-        description,
+        named.id,
+        named.version,
+        named.description,
         up,
-        Script(down) if down else None,
+        Script(named.down) if named.down else None,
         up.directives.depends if b"depends" in sql else (),
         checksum(sql, ignored_chars),
-        down_description,
+        named.down_description,
         ignored_chars,
     )
 

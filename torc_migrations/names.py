@@ -17,6 +17,7 @@ _UP, _DOWN, _ROLLBACK, _SIMPLE = ".up.sql", ".down.sql", ".rollback.sql", ".sql"
 # sqlx's versions are signed, of 64 bits; no file's name is longer than 255 bytes, a name in a zip may be.
 _OLDEST, _NEWEST = -(2**63), 2**63 - 1
 _LONGEST_NUMBER = 255
+_SURELY = len(str(_NEWEST)) - 1  # so many digits always fit
 _DATE = len("20230101")
 
 
@@ -31,19 +32,24 @@ class Layout(Enum):
 _YOYO, _SQLX = Layout.YOYO, Layout.SQLX
 
 
-class Named(NamedTuple):
-    """The files of one migration, and what their names say.
+class Named:
+    """The files of one migration, and what their names say; there are many, so they are made as fast as can be.
 
     `id` is the stem of the up file's `name`; `down_description` is empty where the down file has the same stem.
     """
 
-    version: int
-    id: str
-    description: str
-    name: str
-    up: Location
-    down: Location | None
-    down_description: str = ""
+    __slots__ = ("description", "down", "down_description", "id", "name", "up", "version")
+
+    def __init__(
+        self, version: int, stem: str, description: str, name: str, up: Location, down: Location | None
+    ) -> None:
+        self.version = version
+        self.id = stem
+        self.description = description
+        self.name = name
+        self.up = up
+        self.down = down
+        self.down_description = ""
 
 
 class Names(NamedTuple):
@@ -82,7 +88,8 @@ def read_names(source: str, files: list[File]) -> Names:
     reader.read_ups(kinds.simples, _SIMPLE, by_stem)
     reader.read_ups(kinds.ups, _UP, by_stem)
     reader.read_downs(by_stem, suffix)
-    return Names(layout, sorted(reader.named.values()), kinds.hooks, tuple(reader.notes))
+    named = [reader.named[version] for version in sorted(reader.named)]
+    return Names(layout, named, kinds.hooks, tuple(reader.notes))
 
 
 def _by_kind(files: list[File]) -> _Kinds:
@@ -162,12 +169,13 @@ class _Reader:
             if read is None:
                 self.notes.append(_ignored(location))
                 continue
+            version, description = read
             # Where a suffix stands twice the down file's description is another.
             down = None if stem.endswith(_SIMPLE) else downs.pop(stem, None)
-            named = Named(read[0], stem, read[1], name, location, down, "")
-            other = self.named.setdefault(named.version, named)
+            named = Named(version, stem, description, name, location, down)
+            other = self.named.setdefault(version, named)
             if other is not named:
-                raise self._duplicate(named.version, name, other.name)
+                raise self._duplicate(version, name, other.name)
 
     def read_downs(self, downs: dict[str, Location], suffix: str) -> None:
         """Pair down files that have no up file of their stem, as sqlx does, by version; yoyo wants the stem too."""
@@ -188,9 +196,8 @@ class _Reader:
             if up is None or (self._layout is _YOYO and up.id != stem):
                 self.notes.append(f"{location} is ignored: it has no up script")
             else:
-                self.named[version] = up._replace(
-                    down=location, down_description="" if description == up.description else description
-                )
+                up.down = location
+                up.down_description = "" if description == up.description else description
 
     def _duplicate(self, version: int, one: str, two: str) -> DuplicateVersion:
         return DuplicateVersion(self._source, version, (min(one, two), max(one, two)))
@@ -210,6 +217,8 @@ class _Reader:
         return None
 
     def _version(self, name: str, number: str) -> int:
+        if number.isdigit() and number.isascii() and len(number) <= _SURELY:
+            return int(number)
         digits = number[1:] if number.startswith(("+", "-")) else number
         if _is_number(digits) and len(digits) <= _LONGEST_NUMBER and _OLDEST <= int(number) <= _NEWEST:
             return int(number)
