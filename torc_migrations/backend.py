@@ -33,6 +33,13 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
 
     # A plus hides a column's declared type, for which the owner of a lent connection may have a converter.
     list_tables_sql = "SELECT +name FROM sqlite_master WHERE type = 'table'"
+    # A row that stands already is left as it is.
+    mark_migration_sql = (
+        "INSERT INTO {0.migration_table_quoted} "
+        "({quoted.migration_hash}, {quoted.migration_id}, {quoted.applied_at_utc}) "
+        "SELECT :migration_hash, :migration_id, :when WHERE NOT EXISTS "
+        "(SELECT 1 FROM {0.migration_table_quoted} WHERE {quoted.migration_hash} = :migration_hash)"
+    )
     log_migration_sql = (
         "INSERT INTO {0.log_table_quoted} "
         "({quoted.id}, {quoted.migration_hash}, {quoted.migration_id}, {quoted.operation}, "
@@ -102,11 +109,6 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
         if s not in self._formatted:
             self._formatted[s] = super().format_sql(s, **kwargs)
         return self._formatted[s]
-
-    def has_marked(self, migration: Migration) -> bool:
-        """Tell whether yoyo's ledger has a row of a migration."""
-        sql = f"SELECT 1 FROM {self.migration_table_quoted} WHERE migration_hash = :hash"
-        return self.execute(sql, {"hash": migration.hash}).fetchone() is not None
 
     def get_log_data(self, migration: Migration | None = None, operation: str = "apply") -> dict[str, Any]:
         """Return what yoyo logs, with a comment of ours; needs neither a passwd entry nor a name server."""

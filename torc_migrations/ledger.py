@@ -56,7 +56,8 @@ SELECT_SQLX_ROW = f"""
 """
 INSERT_SQLX_ROW = """
     INSERT INTO {table} (version, description, installed_on, success, checksum, execution_time)
-    VALUES (:version, :description, :installed_on, TRUE, :checksum, :execution_time)
+    SELECT :version, :description, :installed_on, TRUE, :checksum, :execution_time
+    WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE version = :version)
 """
 UPDATE_SQLX_ROW = """
     UPDATE {table}
@@ -135,19 +136,17 @@ class Ledgers:
         A row that stands already is left as it is.
         """
         identity = self._insert_sqlx_row(step.migration, elapsed_ns)
-        self._mark(step.migration)
+        self._backend.mark_one(step.migration, log=False)
         self._log(step, identity)
 
     def record_all(self, outcomes: Sequence[Outcome]) -> None:
         """Do the same for many that were applied; SQLite prepares each kind of INSERT once, which is faster."""
-        there = self._read_sqlx()
-        new = [_facts(step.migration, elapsed) for step, elapsed in outcomes if step.migration.version not in there]
-        sqlite3.Cursor(self._database.connection).executemany(INSERT_SQLX_ROW.format(table=self._sqlx_table), new)
-        rows, marked = self._read_sqlx(), self._read_yoyo()
+        facts = [_facts(step.migration, elapsed) for step, elapsed in outcomes]
+        sqlite3.Cursor(self._database.connection).executemany(INSERT_SQLX_ROW.format(table=self._sqlx_table), facts)
+        rows = self._read_sqlx()
         with self._backend.collecting():
             for step, _ in outcomes:
-                if step.migration.hash not in marked:
-                    self._backend.mark_one(step.migration, log=False)
+                self._backend.mark_one(step.migration, log=False)
                 self._log(step, rows[step.migration.version].identity)
 
     def erase(self, step: Step) -> None:
@@ -182,23 +181,14 @@ class Ledgers:
     def _insert_sqlx_row(self, migration: Migration, elapsed_ns: int | None) -> str:
         """Insert sqlx's row, unless there is one, and return the identity of that which stands."""
         facts = _facts(migration, _UNKNOWN_TIME if elapsed_ns is None else elapsed_ns)
-        try:
-            rowid = self._in_sqlx(INSERT_SQLX_ROW, facts).lastrowid or 0
-        except sqlite3.IntegrityError:
+        inserted = self._in_sqlx(INSERT_SQLX_ROW, facts)
+        if inserted.rowcount == 0:
             row = self._in_sqlx(SELECT_SQLX_ROW, {"version": migration.version}).fetchone()
             if row is None:
-                raise
+                raise sqlite3.IntegrityError(f"a trigger keeps version {migration.version} out of {self._sqlx_table}")
             return SqlxRecord._make(row).identity
         del facts["description"]
-        return SqlxRecord(**facts, success=True, rowid=rowid).identity
-
-    def _mark(self, migration: Migration) -> None:
-        """Insert yoyo's row, unless there is one."""
-        try:
-            self._backend.mark_one(migration, log=False)
-        except sqlite3.IntegrityError:
-            if not self._backend.has_marked(migration):
-                raise
+        return SqlxRecord(**facts, success=True, rowid=inserted.lastrowid or 0).identity
 
     def _in_sqlx(self, template: str, facts: Mapping[str, object] | None = None) -> sqlite3.Cursor:
         return self._database.execute(template.format(table=self._sqlx_table), facts)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from contract import SQLiteUnderTest
+from contract import SQLiteUnderTest, ladder
 
-from torc_migrations import Migrator, rollback, status, upgrade
+from torc_migrations import Migrator, errors, rollback, status, upgrade
 from torc_migrations.plan import Action
 
 INSERT = """
@@ -80,3 +80,35 @@ def test_a_down_script_may_write_into_a_ledger_too(sqlite: SQLiteUnderTest, fold
 
     assert sqlite.ledgers().agreed == ()
     assert all(entry.in_step for entry in status(sqlite.path, source).entries)
+
+
+def test_ledgers_that_were_copied_without_their_keys_get_no_second_rows(sqlite: SQLiteUnderTest, folder):
+    """Whoever copies a table with CREATE TABLE AS loses its key; a row that stands is still left as it is."""
+    source = folder(ladder(2))
+    upgrade(sqlite.path, source)
+    for table in ("_sqlx_migrations", "_yoyo_migration"):
+        sqlite.execute(
+            f"CREATE TABLE copied AS SELECT * FROM {table}",
+            f"DROP TABLE {table}",
+            f"ALTER TABLE copied RENAME TO {table}",
+        )
+    sqlite.execute("DELETE FROM _yoyo_log", "DELETE FROM _yoyo_migration WHERE migration_id LIKE '1%'")
+
+    upgrade(sqlite.path, source)
+
+    assert sqlite.execute("SELECT version FROM _sqlx_migrations ORDER BY version") == [(1,), (2,)]
+    assert sqlite.execute("SELECT count(*) FROM _yoyo_migration") == [(2,)]
+    assert sqlite.ledgers().agreed == (1, 2)
+
+
+def test_a_trigger_that_keeps_a_row_out_of_a_ledger_ends_the_run(sqlite: SQLiteUnderTest, folder):
+    """A migration without its record is never kept."""
+    source = folder(ladder(2))
+    upgrade(sqlite.path, source, target=1)
+    sqlite.execute("CREATE TRIGGER keep_out BEFORE INSERT ON _sqlx_migrations BEGIN SELECT RAISE(IGNORE); END")
+
+    with pytest.raises(errors.DatabaseFailed, match="keeps version 2 out of _sqlx_migrations"):
+        upgrade(sqlite.path, source)
+
+    assert sqlite.ledgers().agreed == (1,)
+    assert sqlite.tables().keys() == {"t1"}
