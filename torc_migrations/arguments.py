@@ -68,6 +68,7 @@ _APPLY_EXAMPLES = """\
 examples:
   torc-migrations -d torc.db -s migrations apply 20251105030141
   torc-migrations -d torc.db -s migrations apply 3 5
+  torc-migrations -d torc.db -s migrations apply 3 5 --snapshot=backups
 """
 _NEW_EXAMPLES = """\
 examples:
