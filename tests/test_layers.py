@@ -16,7 +16,7 @@ NAME = PACKAGE.name
 
 # From the ground up: a module imports from floors below its own, never from its own or from above.
 FLOORS = (
-    ("_version", "log", "migration_error", "plain_arguments", "values"),
+    ("_version", "driver", "log", "migration_error", "plain_arguments", "values"),
     ("execution_errors",),
     ("errors",),
     ("authorizer", "index_report", "listing", "script", "url"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Callable
 from functools import cache
+
+from torc_migrations.driver import sqlite3
 
 _DML = (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE)
 _TAKES_ROWS = (sqlite3.SQLITE_DELETE, sqlite3.SQLITE_DROP_TABLE)
@@ -58,7 +59,9 @@ class Touched:
             if action == sqlite3.SQLITE_TRANSACTION and not (self.may_commit and name != "ROLLBACK"):
                 self.refused = name
                 return sqlite3.SQLITE_DENY
-            if name and schema != "temp":
+            if action == sqlite3.SQLITE_ATTACH:
+                self.attaches = True  # under no name, where it is empty or an expression
+            elif name and schema != "temp":
                 self._note(action, name, detail, by)
         except BaseException as interruption:  # a signal's handler may run here; SQLite only knows "not authorized"
             self.interruption = interruption
@@ -77,8 +80,6 @@ class Touched:
             self.unindexed.add(detail.lower())
         elif action == sqlite3.SQLITE_SAVEPOINT and detail:
             self.savepoints.add(detail)
-        elif action == sqlite3.SQLITE_ATTACH:
-            self.attaches = True
         elif action == sqlite3.SQLITE_PRAGMA:
             self.pragmas.add(name.lower())
             self.all_tables |= name.lower() == "writable_schema"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from yoyo import internalmigrations
 from yoyo.backends.core.sqlite3 import SQLiteBackend
 from yoyo.internalmigrations import v2
+
+from torc_migrations.driver import sqlite3
 
 if TYPE_CHECKING:
     from torc_migrations.migration import Migration

@@ -151,8 +151,9 @@ def _watching_for_signals(interrupt: Callable[[], None]) -> Iterator[None]:
     https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
     """
     import signal
-    import sqlite3
     from threading import Thread
+
+    from torc_migrations.driver import sqlite3
 
     reading, writing = os.pipe()
     if os.name == "posix":

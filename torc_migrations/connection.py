@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from contextlib import closing
 
+from torc_migrations.driver import sqlite3
 from torc_migrations.errors import CannotOpen, DatabaseFailed, LockTimeout
 from torc_migrations.url import Address
 from torc_migrations.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3 as sqlite3
     from collections.abc import Iterable, Mapping
     from typing import Protocol, TypeAlias
 
@@ -19,12 +19,7 @@ if TYPE_CHECKING:
         """What wraps a connection and keeps it in `conn`, as `sqlite_utils.Database` does."""
 
         conn: sqlite3.Connection
-else:
-    # Python's own driver without what it lays around it, `datetime` and its adapters, which take as long to load again.
-    try:
-        import _sqlite3 as sqlite3
-    except ImportError:
-        import sqlite3  # a Python whose driver has another core
+
 
 DatabaseLike: TypeAlias = "str | os.PathLike[str] | sqlite3.Connection | HasConnection"
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 
 from torc_migrations.connection import connect
 from torc_migrations.disk import refuse_without_room
+from torc_migrations.driver import sqlite3
 from torc_migrations.errors import CannotOpen, DatabaseFailed
 from torc_migrations.lock import process_is_alive, process_start
 from torc_migrations.log import logger

@@ -24,10 +24,10 @@ from torc_migrations.connection import (
     read_settings,
     refuse_forked,
     restore_pragmas,
-    sqlite3,
     take,
     write_pragma,
 )
+from torc_migrations.driver import sqlite3
 from torc_migrations.errors import CannotOpen, UrlError
 from torc_migrations.log import logger
 from torc_migrations.url import Address, parse_url
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from torc_migrations.lock import Patience, YoyoHolder
     from torc_migrations.migration import Script
     from torc_migrations.script import Statement
-
 
 _NEVER_READ = -1
 
@@ -144,6 +143,8 @@ class Database:
             self.connection.text_factory = str
             touched = self._script
             self._is_untidy |= touched is not None and touched.attaches
+            if touched is None or touched.may_commit or "yoyo_lock" in touched.tables:
+                self._without_yoyo = _NEVER_READ
             self.patiently(restore_pragmas, self.connection, self._pragmas, touched.pragmas if touched else PRAGMAS)
             self._is_open_to_scripts = False
 
@@ -300,12 +301,12 @@ class Database:
         return None
 
     def _look_for_yoyo(self) -> YoyoHolder | None:
-        """Return the row in yoyo's lock; where there was none, there is none until somebody else has written."""
+        """Return the row in yoyo's lock; where there was none, there is none until another connection has written."""
         version = self.version()
         if version == self._without_yoyo:
             return None
         row = self._yoyo_lock_row()
-        if row is None:
+        if row is None and self._lent is None:
             self._without_yoyo = version
         return row
 

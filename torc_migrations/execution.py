@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from time import perf_counter_ns
 
 from torc_migrations.authorizer import Touched
 from torc_migrations.connection import is_busy
+from torc_migrations.driver import sqlite3
 from torc_migrations.errors import BadScript, ExecutionFailed, MigrationError
 from torc_migrations.log import logger
 from torc_migrations.plan import duration_text

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from torc_migrations.connection import quote_identifier
 from torc_migrations.database import Database
+from torc_migrations.driver import sqlite3
 from torc_migrations.values import NamedTuple
 
 TYPE_CHECKING = False

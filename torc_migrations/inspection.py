@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from torc_migrations.database import Database, open_database
+from torc_migrations.driver import sqlite3
 from torc_migrations.errors import BadScript, SourceError
 from torc_migrations.expectation import find_expectations
 from torc_migrations.index_report import Column, Index, IndexReport, Key, Origin, judged, without_index

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from time import gmtime, strftime
 
-from torc_migrations.connection import quote_identifier, sqlite3
+from torc_migrations.connection import quote_identifier
 from torc_migrations.database import Database
+from torc_migrations.driver import sqlite3
 from torc_migrations.status import NO_ROW, LogEntry, Recorded, SqlxRecord, YoyoRecord, our_comment
 
 TYPE_CHECKING = False
@@ -47,7 +48,7 @@ CREATE TABLE IF NOT EXISTS {table} (
 """
 # A plus hides a column's declared type, for which the owner of a lent connection may have a converter.
 SELECT_SQLX_ROWS = """
-    SELECT +version, +checksum, +success, CAST(installed_on AS TEXT), +execution_time, rowid
+    SELECT +version, +checksum, +success, CAST(installed_on AS TEXT), +execution_time, +rowid
     FROM {table}
 """
 SELECT_SQLX_ROW = f"""
@@ -69,16 +70,15 @@ DELETE_SQLX_ROW = """
     WHERE version = :version
 """
 SELECT_YOYO_ROWS = """
-    SELECT ifnull(CAST(migration_id AS TEXT), ''), CAST(applied_at_utc AS TEXT), CAST(migration_hash AS TEXT)
+    SELECT +migration_id, CAST(applied_at_utc AS TEXT), +migration_hash
     FROM {table}
 """
 SELECT_OLD_YOYO_ROWS = """
-    SELECT ifnull(CAST(id AS TEXT), ''), CAST(ctime AS TEXT)
+    SELECT +id, CAST(ctime AS TEXT)
     FROM {table}
 """
 SELECT_YOYO_LOG = """
-    SELECT +operation, ifnull(CAST(created_at_utc AS TEXT), ''), ifnull(CAST(comment AS TEXT), ''), rowid,
-    CAST(migration_hash AS TEXT)
+    SELECT +operation, CAST(created_at_utc AS TEXT), +comment, +rowid, +migration_hash
     FROM _yoyo_log
     ORDER BY rowid
 """
@@ -220,7 +220,7 @@ class Ledgers:
         from hashlib import sha256
 
         rows = self._rows(SELECT_OLD_YOYO_ROWS.format(table=table))
-        return {(key := sha256(str(name).encode()).hexdigest()): YoyoRecord(name, at, key) for name, at in rows}
+        return {(key := sha256(str(name).encode()).hexdigest()): YoyoRecord(str(name), at, key) for name, at in rows}
 
     def _read_log(self) -> dict[str, list[LogEntry]]:
         """Read the log in the order of its rowids, because clocks jump and two lines may share a second."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterator
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from torc_migrations.connection import explained
 from torc_migrations.database import Database, open_database
 from torc_migrations.disk import refuse_without_room
+from torc_migrations.driver import sqlite3
 from torc_migrations.index_report import size_text
 from torc_migrations.plan import duration_text
 from torc_migrations.verification import refuse_missing

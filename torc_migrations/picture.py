@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Mapping
 
 from torc_migrations.connection import quote_identifier
 from torc_migrations.database import Database
+from torc_migrations.driver import sqlite3
 from torc_migrations.script import canonical
 from torc_migrations.values import NamedTuple
 

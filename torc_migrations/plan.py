@@ -253,7 +253,8 @@ def plan_exactly(
     )
     unsettled = status.unsettled
     if action in (Action.RECORD, Action.ERASE):
-        unsettled = tuple(entry for entry in unsettled if entry not in chosen)
+        about_to_be = {entry.migration.version for entry in chosen}
+        unsettled = tuple(entry for entry in unsettled if entry.migration.version not in about_to_be)
     notes = _check_ledgers(status, unsettled, ignore_missing=ignore_missing, accept_newer=accept_newer)
     migrations = tuple(entry.migration for entry in chosen)
     if action is Action.APPLY:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple, TypeAlias
 
+from torc_migrations.driver import sqlite3
 from torc_migrations.script import first_token
 
 Parameters: TypeAlias = "Sequence[object] | Mapping[str, object]"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from shlex import quote
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torc_migrations.connection import connect, connect_to_copy, explained, write_pragma
 from torc_migrations.database import open_database
 from torc_migrations.disk import refuse_without_room
+from torc_migrations.driver import sqlite3
 from torc_migrations.errors import CannotOpen, MigrationError
 from torc_migrations.index_report import size_text
 from torc_migrations.log import logger

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping
 
 from torc_migrations.authorizer import Touched
 from torc_migrations.connection import quote_identifier, read_tables
 from torc_migrations.database import Database
+from torc_migrations.driver import sqlite3
 from torc_migrations.errors import RowsLost
 from torc_migrations.foreign_keys import read_references
 from torc_migrations.script import Statement, table_drops

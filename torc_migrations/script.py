@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF8 as BOM
 from collections.abc import Iterator
-from sqlite3 import complete_statement
 
+from torc_migrations.driver import sqlite3
 from torc_migrations.values import NamedTuple
+
+complete_statement = sqlite3.complete_statement
 
 # What SQLite skips. A vertical tab is blank behind another blank only, and a comment that is never closed runs to
 # the end of the text, unless it is the last thing there: https://sqlite.org/src/file/src/tokenize.c

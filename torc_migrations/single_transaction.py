@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from contextlib import suppress
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from torc_migrations.authorizer import Touched
 from torc_migrations.connection import quote_identifier
+from torc_migrations.driver import sqlite3
 from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolations, RowsLost
 from torc_migrations.execution import commits_by_itself, run, unwanted_commit, warn_of_switch
 from torc_migrations.foreign_keys import new_violations, violations

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 from contextlib import closing, suppress
 from time import gmtime, strftime, time_ns
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from torc_migrations.connection import connect
 from torc_migrations.disk import refuse_without_room, sync
+from torc_migrations.driver import sqlite3
 from torc_migrations.errors import MigrationError
 from torc_migrations.index_report import size_text
 from torc_migrations.lock import Patience, sqlite_holder

@@ -58,25 +58,29 @@ class YoyoRecord(NamedTuple):
     """A row of yoyo's ledger; `applied_at` in UTC, written with a `T` or a blank; `hash` is its key."""
 
     id: str
-    applied_at: str
+    applied_at: str | None
     hash: str = ""
 
 
 class LogEntry(NamedTuple):
-    """A line of yoyo's log, about the migration whose id has this hash; `position` is its place among the lines."""
+    """A line of yoyo's log, about the migration whose id has this hash; `position` is its place among the lines.
+
+    A comment may be anything that somebody else has written there.
+    """
 
     operation: str
-    created_at: str
-    comment: str = ""
+    created_at: str | None
+    comment: object = None
     position: int = 0
     hash: str = ""
 
     @property
     def word(self) -> str | None:
         """Where we wrote the line, the identity of sqlx's row as it then stood, or `NO_ROW`; else None."""
-        if not self.comment.startswith(_BY_US):
+        comment = self.comment
+        if not isinstance(comment, str) or not comment.startswith(_BY_US):
             return None
-        _, found, word = self.comment.rpartition(_WORD)
+        _, found, word = comment.rpartition(_WORD)
         return word if found else None
 
 
@@ -320,7 +324,7 @@ def _foreign(entries: tuple[Entry, ...], recorded: Recorded) -> tuple[str, ...]:
     if known == len(recorded.yoyo):
         return ()
     ids = {entry.migration.id for entry in entries}
-    return tuple(sorted(record.id for record in recorded.yoyo.values() if record.id not in ids))
+    return tuple(sorted(str(record.id) for record in recorded.yoyo.values() if record.id not in ids))
 
 
 def _notes(unsettled: tuple[Entry, ...], missing: tuple[int, ...], dirty: tuple[int, ...]) -> Iterator[str]:
@@ -380,7 +384,9 @@ def _vanished(since: Sequence[LogEntry]) -> Verdict:
 
 
 def _later(sqlx: SqlxRecord, last: LogEntry) -> Verdict:
-    """Judge where sqlx has a row and yoyo has none: whoever wrote later is right."""
+    """Judge where sqlx has a row and yoyo has none: whoever wrote later is right; without a time nobody knows."""
+    if last.created_at is None:
+        return _OUT_OF_STEP
     installed, removed = _second(sqlx.installed_on), _second(last.created_at)
     return _OUT_OF_STEP if installed == removed else _verdict(installed > removed)
 

@@ -6,7 +6,14 @@ TYPE_CHECKING = False  # what type checkers take for true; so wherever it stands
 if TYPE_CHECKING:
     from typing import NamedTuple as NamedTuple
 else:
-    from _collections import _tuplegetter  # what namedtuple() has its fields read by
+    try:
+        from _collections import _tuplegetter as field  # what namedtuple() has its fields read by
+    except ImportError:
+        from operator import itemgetter
+
+        def field(place, doc):
+            """Return what reads a field by its place."""
+            return property(itemgetter(place), doc=doc)
 
     class _Values(tuple):
         """What all of them have in common."""
@@ -39,6 +46,8 @@ else:
         def _replace(self, **changes):
             return type(self)(**{**self._asdict(), **changes})
 
+        __replace__ = _replace  # what copy.replace() calls
+
         def __getnewargs__(self):
             return tuple(self)
 
@@ -52,7 +61,7 @@ else:
         def __new__(cls, name, bases, body):  # noqa: ARG004  # the one base is NamedTuple itself, and has done its work
             fields = tuple(body.get("__annotations__", ()))
             body["_field_defaults"] = {field: body[field] for field in fields if field in body}
-            body.update({field: _tuplegetter(place, None) for place, field in enumerate(fields)})
+            body.update({name: field(place, None) for place, name in enumerate(fields)})
             return type(name, (_Values,), {**body, "__slots__": (), "_fields": fields, "__match_args__": fields})
 
     NamedTuple = type.__new__(_FromAnnotations, "NamedTuple", (), {})

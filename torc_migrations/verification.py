@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from torc_migrations.database import Database, open_database
+from torc_migrations.driver import sqlite3
 from torc_migrations.errors import CannotOpen, UrlError
 from torc_migrations.expectation import Expectation, find_expectations
 from torc_migrations.query_plan import QueryPlan, begins_with, explain, index_in, table_in

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 from logging import DEBUG, getLogger
 from threading import RLock
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
+from torc_migrations.driver import sqlite3
 from torc_migrations.plan import duration_text
 from torc_migrations.query_plan import QueryPlan, can_be_explained, explain
 from torc_migrations.watched import Proxy, WatchedConnection, WatchedCursor, mixed

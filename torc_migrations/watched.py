@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from torc_migrations.driver import sqlite3
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from torc_migrations.database import Database
+from torc_migrations.driver import sqlite3
 from torc_migrations.picture import read_columns, table_names
 from torc_migrations.script import first_token
 from torc_migrations.values import NamedTuple

@@ -5,7 +5,6 @@ Used by `yoyo apply -d torc+sqlite:///torc.db`, or by naming that URL in yoyo.in
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from yoyo.backends.core.sqlite3 import SQLiteBackend
 from yoyo.migrations import Migration as YoyoMigration
 
 from torc_migrations.combination import combine
+from torc_migrations.driver import sqlite3
 from torc_migrations.errors import BadScript, MigrationError, SourceError, UrlError
 from torc_migrations.migration import Layout, Source, discover
 from torc_migrations.migrator import Migrator

@@ -67,7 +67,7 @@ def yoyo_row(of: Migration, *, at: str = SECOND) -> YoyoRecord:
 def history(*lines: tuple[str, str] | tuple[str, str, str]) -> tuple[LogEntry, ...]:
     """Return lines of yoyo's log, oldest first; a third value makes a line ours."""
     return tuple(
-        LogEntry(operation, at, our_comment("step", *word) if word else "", position)
+        LogEntry(operation, at, our_comment("step", *word) if word else None, position)
         for position, (operation, at, *word) in enumerate(lines)
     )
 

@@ -173,3 +173,25 @@ def test_large_script_needs_little_memory(sqlite: SQLiteUnderTest, folder):
     assert needed < 2.5 * len(script.encode())
     with closing(sqlite.connect()) as connection:
         assert connection.execute("SELECT count(*) FROM a").fetchone() == (script.count("INSERT"),)
+
+
+def test_another_driver_in_the_place_of_pythons_is_used(sqlite: SQLiteUnderTest, folder):
+    """Some hosts put a newer SQLite under the name of `sqlite3`; ours is that one then, in every room."""
+    code = (
+        "import sys, sqlite3, types\n"
+        "class Connection(sqlite3.Connection): pass\n"
+        "def connect(*words, **options): return sqlite3.connect(*words, factory=Connection, **options)\n"
+        "other = types.ModuleType('sqlite3')\n"
+        "other.__dict__.update({**vars(sqlite3), 'Connection': Connection, 'connect': connect})\n"
+        "sys.modules['sqlite3'] = other\n"
+        "from torc_migrations import status, upgrade\n"
+        "from torc_migrations.database import open_database\n"
+        "path, source = sys.argv[1:]\n"
+        "upgrade(path, source, target=1)\n"
+        "lent = connect(path)\n"
+        "upgrade(lent, source)\n"
+        "with open_database(path, lock_timeout=0) as database:\n"
+        "    print(type(database.connection) is Connection, status(path, source).clean)\n"
+    )
+
+    assert python(code, sqlite.path, folder(ladder(2))) == "True True\n"

@@ -307,6 +307,40 @@ def test_rows_of_yoyo_without_a_file_are_told_and_left_alone(sqlite: SQLiteUnder
     assert "their-own" in sqlite.ledgers().yoyo
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE _yoyo_log SET comment = x'ff'",
+        "UPDATE _yoyo_log SET comment = NULL",
+        "INSERT INTO _yoyo_log (id, migration_hash, operation, comment) VALUES ('x', x'ff', 7, 7)",
+        "INSERT INTO _yoyo_migration VALUES (x'ff', x'ff', NULL)",
+        "INSERT INTO _yoyo_migration VALUES (NULL, NULL, 'never')",
+    ],
+)
+def test_what_no_tool_writes_into_yoyos_tables_harms_nothing(sqlite: SQLiteUnderTest, folder, damage):
+    """A column takes anything, and what is there besides what can be read is not ours."""
+    source = folder(ladder(2))
+    upgrade(sqlite.path, source)
+    sqlite.execute(damage)
+
+    assert told(sqlite, source) == "AA"
+    assert upgrade(sqlite.path, source).applied == ()
+
+
+def test_a_log_without_a_time_settles_nothing(sqlite: SQLiteUnderTest, folder):
+    """Whether sqlx ran after yoyo had rolled back nobody knows, if yoyo's line does not say when that was."""
+    source = folder(ladder(1))
+    upgrade(sqlite.path, source)
+    sqlite.execute(
+        "DELETE FROM _yoyo_log",
+        "INSERT INTO _yoyo_log (id, migration_hash, operation) "
+        "SELECT 'x', migration_hash, 'rollback' FROM _yoyo_migration",
+        "DELETE FROM _yoyo_migration",
+    )
+
+    assert told(sqlite, source) == "?"
+
+
 def test_dirty_row_is_refused(sqlite: SQLiteUnderTest, folder):
     """A row with success = false stops every run, in sqlx's words."""
     source = folder(ladder(2))

@@ -310,6 +310,17 @@ def test_yoyo_that_comes_during_a_run_is_respected(sqlite: SQLiteUnderTest, fold
     assert sqlite.ledgers().agreed == (1, 2)
 
 
+def test_yoyo_whose_row_came_through_our_connection_is_respected(sqlite: SQLiteUnderTest, folder):
+    """What the owner of a lent connection writes while a run reports to him is no other connection's write."""
+    write_yoyo_lock(sqlite, os.getppid())
+    sqlite.execute("DELETE FROM yoyo_lock")
+    insert = f"INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, datetime('now'), {os.getppid()})"
+    with closing(sqlite.connect()) as lent, pytest.raises(errors.LockTimeout) as failure:
+        Migrator(lent, folder(ladder(3)), lock_timeout=0.2).upgrade(observer=lambda _: lent.execute(insert))
+
+    assert failure.value.report.applied == (1,)
+
+
 def test_upgrade_goes_on_when_yoyo_gives_its_lock_up(sqlite: SQLiteUnderTest, folder):
     """The row is looked for again and again while we wait."""
     write_yoyo_lock(sqlite, os.getppid())

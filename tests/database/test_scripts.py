@@ -231,6 +231,17 @@ def test_settings_that_a_script_changes_do_not_leak_into_the_next_one(sqlite: SQ
     assert sqlite.ledgers().agreed == (1, 2)
 
 
+@pytest.mark.parametrize("name", ["''", "':mem' || 'ory:'", "NULL"])
+def test_a_file_without_a_name_is_let_go_of_too(sqlite: SQLiteUnderTest, folder, name):
+    """SQLite does not say under what name a file is attached where that is empty or has to be computed."""
+    script = f"ATTACH {name} AS scratch;\nCREATE TABLE scratch.t (x);\n"
+
+    report = upgrade(sqlite.path, folder({f"{number}_a": f"{script}CREATE TABLE a{number} (x);" for number in (1, 2)}))
+
+    assert report.applied == (1, 2)
+    assert sqlite.ledgers().agreed == (1, 2)
+
+
 @pytest.mark.parametrize("head", ["-- transactional: false", "CREATE TABLE a (x); COMMIT; BEGIN;"])
 def test_ledgers_that_a_script_drops_by_itself_are_made_again(sqlite: SQLiteUnderTest, folder, head):
     """Outside of our transaction a script can drop what its own record has to be written to."""

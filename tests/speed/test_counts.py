@@ -23,7 +23,18 @@ Install = Callable[[int], Installed]
 
 # What may be loaded of ours before there is something to do.
 ENGINE = {
-    *("checksum", "connection", "database", "errors", "execution_errors", "ledger", "listing", "log", "migration"),
+    *(
+        "checksum",
+        "connection",
+        "database",
+        "driver",
+        "errors",
+        "execution_errors",
+        "ledger",
+        "listing",
+        "log",
+        "migration",
+    ),
     *("migration_error", "migrator", "names", "plan", "session", "status", "url", "values"),
 }
 COMMAND = ENGINE | {"cli", "config", "plain_arguments", "terminal"}
