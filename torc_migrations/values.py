@@ -7,11 +7,11 @@ if TYPE_CHECKING:
     from typing import NamedTuple as NamedTuple
 else:
     try:
-        from _collections import _tuplegetter as field  # what namedtuple() has its fields read by
+        from _collections import _tuplegetter as reader_of  # what namedtuple() has its fields read by
     except ImportError:
         from operator import itemgetter
 
-        def field(place, doc):
+        def reader_of(place, doc):
             """Return what reads a field by its place."""
             return property(itemgetter(place), doc=doc)
 
@@ -61,7 +61,7 @@ else:
         def __new__(cls, name, bases, body):  # noqa: ARG004  # the one base is NamedTuple itself, and has done its work
             fields = tuple(body.get("__annotations__", ()))
             body["_field_defaults"] = {field: body[field] for field in fields if field in body}
-            body.update({name: field(place, None) for place, name in enumerate(fields)})
+            body.update({field: reader_of(place, None) for place, field in enumerate(fields)})
             return type(name, (_Values,), {**body, "__slots__": (), "_fields": fields, "__match_args__": fields})
 
     NamedTuple = type.__new__(_FromAnnotations, "NamedTuple", (), {})
