@@ -149,7 +149,7 @@ def _run_statements(database: Database, step: Step, touched: Touched) -> None:
     for offset, text in cut(step.script.sql):
         started = perf_counter_ns() if told else 0
         try:
-            for _ in execute(text):
+            for _ in execute(text):  # what _exhaust() does, without a call for each of 100,000 statements
                 pass
         except (sqlite3.Error, sqlite3.Warning) as error:
             _try_again(database, cursor, step, Statement(offset, text), touched, error)

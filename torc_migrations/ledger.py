@@ -147,7 +147,7 @@ class Ledgers:
         with self._backend.collecting():
             for step, _ in outcomes:
                 self._backend.mark_one(step.migration, log=False)
-                self._log(step, rows[step.migration.version].identity)
+                self._log(step, self._identity(step.migration, rows.get(step.migration.version)))
 
     def erase(self, step: Step) -> None:
         """Write that a migration is not installed: no row anywhere, and a line in yoyo's log."""
@@ -184,11 +184,14 @@ class Ledgers:
         inserted = self._in_sqlx(INSERT_SQLX_ROW, facts)
         if inserted.rowcount == 0:
             row = self._in_sqlx(SELECT_SQLX_ROW, {"version": migration.version}).fetchone()
-            if row is None:
-                raise sqlite3.IntegrityError(f"a trigger keeps version {migration.version} out of {self._sqlx_table}")
-            return SqlxRecord._make(row).identity
+            return self._identity(migration, SqlxRecord._make(row) if row else None)
         del facts["description"]
         return SqlxRecord(**facts, success=True, rowid=inserted.lastrowid or 0).identity
+
+    def _identity(self, migration: Migration, row: SqlxRecord | None) -> str:
+        if row is None:
+            raise sqlite3.IntegrityError(f"a trigger keeps version {migration.version} out of {self._sqlx_table}")
+        return row.identity
 
     def _in_sqlx(self, template: str, facts: Mapping[str, object] | None = None) -> sqlite3.Cursor:
         return self._database.execute(template.format(table=self._sqlx_table), facts)

@@ -101,14 +101,15 @@ def test_ledgers_that_were_copied_without_their_keys_get_no_second_rows(sqlite: 
     assert sqlite.ledgers().agreed == (1, 2)
 
 
-def test_a_trigger_that_keeps_a_row_out_of_a_ledger_ends_the_run(sqlite: SQLiteUnderTest, folder):
+@pytest.mark.parametrize("atomic", [False, True])
+def test_a_trigger_that_keeps_a_row_out_of_a_ledger_ends_the_run(sqlite: SQLiteUnderTest, folder, atomic):
     """A migration without its record is never kept."""
     source = folder(ladder(2))
     upgrade(sqlite.path, source, target=1)
     sqlite.execute("CREATE TRIGGER keep_out BEFORE INSERT ON _sqlx_migrations BEGIN SELECT RAISE(IGNORE); END")
 
     with pytest.raises(errors.DatabaseFailed, match="keeps version 2 out of _sqlx_migrations"):
-        upgrade(sqlite.path, source)
+        upgrade(sqlite.path, source, atomic=atomic)
 
     assert sqlite.ledgers().agreed == (1,)
     assert sqlite.tables().keys() == {"t1"}
