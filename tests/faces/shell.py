@@ -25,6 +25,8 @@ COMMANDS = Path(sysconfig.get_path("scripts"))
 COMMAND = str(COMMANDS / "torc-migrations")
 YOYO = str(COMMANDS / "yoyo")
 
+CTRL_C, CTRL_D = "\x03", "\x04"
+
 NEWEST = 20251105030141
 SHIPPED_IDS = tuple(sorted(p.name.removesuffix(".sql") for p in SQL.glob("*.sql") if ".rollback." not in p.name))
 
@@ -128,7 +130,8 @@ def run_on_terminal(
     """Run a command on a terminal of its own, and type an answer whenever it ends a line with a question.
 
     What it says on either stream is in `out`, as the terminal shows it, with plain line ends. A question too many
-    ends it.
+    ends it. Ctrl-C is typed again when nothing comes of it, as a person would: Python looks for signals before it
+    begins to read a line, and one that comes in the microseconds between interrupts nothing.
     """
     terminal, inner = pty.openpty()
     process = subprocess.Popen(
@@ -142,12 +145,21 @@ def run_on_terminal(
     )
     os.close(inner)
     pending = list(answers)
-    shown = b""
+    shown, typed = b"", ""
+    deadline = time.monotonic() + 20
     with suppress(OSError), os.fdopen(terminal, "r+b", buffering=0) as screen:  # EIO: the other end has gone
-        while select([screen], [], [], 20)[0] and (chunk := screen.read(4096)):
+        while time.monotonic() < deadline:
+            if not select([screen], [], [], 0.5)[0]:
+                if typed == CTRL_C:
+                    screen.write(typed.encode())
+                continue
+            chunk = screen.read(4096)
+            if not chunk:
+                break
             shown += chunk
             if pending and re.search(rb"\]:? $", shown):
-                screen.write(pending.pop(0).encode())
+                typed = pending.pop(0)
+                screen.write(typed.encode())
     return Result(process.wait(timeout=20), shown.decode().replace("\r\n", "\n"), "")
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from shell import (
     COMMAND,
+    CTRL_C,
+    CTRL_D,
     NEWEST,
     Result,
     Torc,
@@ -148,8 +150,8 @@ def test_end_of_input_or_ctrl_c_at_the_question_is_no(here: Path, torc: Torc) ->
     """Ctrl-D says no; Ctrl-C ends the command with 130."""
     torc("-d", "app.db", "upgrade")
 
-    left = run_on_terminal([COMMAND, "-d", "app.db", "rollback", "--target", "0"], here, answers=["\x04"])
-    stopped = run_on_terminal([COMMAND, "-d", "app.db", "rollback", "--target", "0"], here, answers=["\x03"])
+    left = run_on_terminal([COMMAND, "-d", "app.db", "rollback", "--target", "0"], here, answers=[CTRL_D])
+    stopped = run_on_terminal([COMMAND, "-d", "app.db", "rollback", "--target", "0"], here, answers=[CTRL_C])
 
     assert (left.status, stopped.status) == (0, 130)
     assert tables(here / "app.db") == {"book", "author"}
