@@ -30,6 +30,7 @@ FLOORS = (
     ("ledger",),
     ("scratch",),
     ("doctor", "rehearsal_report", "session"),
+    ("run",),
     ("rehearsal", "restoration", "single_transaction"),
     ("round_trip",),
     ("migrator",),

@@ -34,13 +34,6 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
 
     # A plus hides a column's declared type, for which the owner of a lent connection may have a converter.
     list_tables_sql = "SELECT +name FROM sqlite_master WHERE type = 'table'"
-    # A row that stands already is left as it is.
-    mark_migration_sql = (
-        "INSERT INTO {0.migration_table_quoted} "
-        "({quoted.migration_hash}, {quoted.migration_id}, {quoted.applied_at_utc}) "
-        "SELECT :migration_hash, :migration_id, :when WHERE NOT EXISTS "
-        "(SELECT 1 FROM {0.migration_table_quoted} WHERE {quoted.migration_hash} = :migration_hash)"
-    )
     log_migration_sql = (
         "INSERT INTO {0.log_table_quoted} "
         "({quoted.id}, {quoted.migration_hash}, {quoted.migration_id}, {quoted.operation}, "
@@ -57,6 +50,7 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
         self._internal_schema_updated = True
         self._formatted: dict[str, str] = {}
         self._collected: dict[str, list[Mapping[str, object]]] | None = None
+        self._moment: str | None = None
         self._who = {"username": _username(), "hostname": socket.gethostname()}
         self.comment = ""
 
@@ -84,10 +78,10 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
         """Run one statement; times are bound as text, because how Python adapts them is its host's affair."""
-        parameters = {
-            name: value.isoformat(" ") if isinstance(value, datetime) else value
-            for name, value in (params or {}).items()
-        }
+        parameters = dict(params or {})
+        for name, value in parameters.items():
+            if type(value) is datetime:
+                parameters[name] = value.isoformat(" ")
         cursor = sqlite3.Cursor(self._connection)
         if self._collected is None:
             return cursor.execute(sql, parameters)
@@ -96,12 +90,13 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """Run at the end what is to be run inside, all parameters of one statement after the other."""
+        """Run at the end, and log as of now, what is to be run inside: each statement with all its parameters."""
         collected = self._collected = dict[str, list[Mapping[str, object]]]()
+        self._moment = _now()
         try:
             yield
         finally:
-            self._collected = None
+            self._collected = self._moment = None
         for sql, parameters in collected.items():
             sqlite3.Cursor(self._connection).executemany(sql, parameters)
 
@@ -119,9 +114,13 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
             "migration_hash": migration.hash if migration else None,
             "operation": operation,
             "comment": self.comment,
-            "created_at_utc": datetime.now(UTC).replace(tzinfo=None),
+            "created_at_utc": self._moment or _now(),
             **self._who,
         }
+
+
+def _now() -> str:
+    return datetime.now(UTC).replace(tzinfo=None).isoformat(" ")
 
 
 def _username() -> str:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from torc_migrations.config import Settings
     from torc_migrations.migration import SourceLike
     from torc_migrations.plan import Outcome, Plan, Report
-    from torc_migrations.session import Observer, Session
+    from torc_migrations.run import Observer
+    from torc_migrations.session import Session
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141

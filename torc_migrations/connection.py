@@ -208,6 +208,11 @@ class File(NamedTuple):
             return False
         return (found.st_dev, found.st_ino) == (self.device, self.inode)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it stands, and there is nothing in it."""
+        return self.stands and os.path.getsize(self.path) == 0
+
 
 def find_file(path: str | None) -> File | None:
     """Return the file of a path, wherever the process goes afterwards; None where there is none."""

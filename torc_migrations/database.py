@@ -70,13 +70,13 @@ class Database:
         self.name = address.name
         self.lock_timeout = lock_timeout
         self.is_missing = False
+        self.is_open_to_scripts = False
         self.on_statement: Callable[[Script, Statement, int], None] | None = None
-        self._file = file
+        self.file = file
         self._lent = lent
         self._pragmas: Mapping[str, object] = {}
         self._schemas: frozenset[str] = frozenset()
         self._script: Touched | None = None
-        self._is_open_to_scripts = False
         self._is_untidy = False
         self._without_yoyo = _NEVER_READ
 
@@ -107,7 +107,7 @@ class Database:
         if self.is_missing:
             self.connection.close()
             self.connection = connect(self.address)
-            self._file = find_file(self.address.path)
+            self.file = find_file(self.address.path)
             self.is_missing = False
         with self._failures():
             self.patiently(self._prepare)
@@ -117,20 +117,20 @@ class Database:
         self._pragmas = read_pragmas(self.connection)  # some of which read the file, too
         self._schemas = self._attached()
 
-    @property
-    def is_empty_file(self) -> bool:
-        """Whether there is a file, and nothing in it."""
-        return self._file is not None and self._file.stands and os.path.getsize(self._file.path) == 0
-
     def version(self) -> int:
         """Return a number that changes whenever another connection has written."""
         # What the connection that stands in for a missing file would tell is true of no file.
         return _NEVER_READ if self.is_missing else int(self.execute("PRAGMA data_version").fetchone()[0])
 
+    @property
+    def watches_all(self) -> bool:
+        """Whether a script is watched even where it only makes something new: functions of an owner may do anything."""
+        return self._lent is not None
+
     def open_to(self, touched: Touched | None) -> None:
         """Let a script run, and have what it does noted, unless it runs outside of any transaction."""
         self._script = touched
-        self._is_open_to_scripts = True
+        self.is_open_to_scripts = True
         self._is_untidy |= touched is None or touched.may_commit
         self.connection.text_factory = bytes  # rows that a script selects are for nobody, and may be no UTF-8
         if touched:
@@ -138,7 +138,7 @@ class Database:
 
     def close_to_scripts(self) -> None:
         """Undo `open_to`, and put back those settings that the script has changed for the connection."""
-        if self._is_open_to_scripts:
+        if self.is_open_to_scripts:
             self.connection.set_authorizer(None)
             self.connection.text_factory = str
             touched = self._script
@@ -146,7 +146,7 @@ class Database:
             if touched is None or touched.may_commit or "yoyo_lock" in touched.tables:
                 self._without_yoyo = _NEVER_READ
             self.patiently(restore_pragmas, self.connection, self._pragmas, touched.pragmas if touched else PRAGMAS)
-            self._is_open_to_scripts = False
+            self.is_open_to_scripts = False
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -201,15 +201,17 @@ class Database:
             LockTimeout: somebody else held the database for longer.
             DatabaseFailed: the database failed outside of a script, or its file is no longer where it was.
         """
-        with self._failures():
-            try:
-                self._begin()
-                yield
-                self._check_file()
-                self.patiently(self._commit)
-            except BaseException:
-                self.roll_back()
-                raise
+        try:
+            self._begin()
+            yield
+            self._check_file()
+            self.patiently(self.execute, "COMMIT")  # without WAL, readers have to leave before it can end
+        except sqlite3.DatabaseError as error:
+            self.roll_back()
+            raise explained(error, self.address) from error
+        except BaseException:
+            self.roll_back()
+            raise
 
     def begin_again(self) -> None:
         """Undo what the transaction has done so far, and begin it anew."""
@@ -226,7 +228,7 @@ class Database:
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
-            self.patiently(self._commit)
+            self.patiently(self.execute, "COMMIT")  # without WAL, readers have to leave before it can end
         self._begin()
 
     def roll_back(self) -> None:
@@ -250,13 +252,14 @@ class Database:
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
-                patience = patience or self._patience()
-            patience.nap(self._holder)
+            patience = self._nap(patience, self._holder)
 
-    def _patience(self) -> Patience:
+    def _nap(self, patience: Patience | None, holder: Callable[[], str]) -> Patience:
         from torc_migrations.lock import Patience
 
-        return Patience(self.name, self.lock_timeout)
+        patience = patience or Patience(self.name, self.lock_timeout)
+        patience.nap(holder)
+        return patience
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -267,10 +270,9 @@ class Database:
             raise explained(error, self.address) from error
 
     def _begin(self) -> None:
-        patience = self._patience()
+        patience: Patience | None = None
         while holder := self._holder_unless_begun():
-            patience.nap(holder)
-        self._check_file()
+            patience = self._nap(patience, holder)
         self._write_something()
 
     def _write_something(self) -> None:
@@ -279,7 +281,8 @@ class Database:
 
     def _holder_unless_begun(self) -> Callable[[], str] | None:
         try:
-            row = self._look_for_yoyo()
+            # While yoyo lives we stay out of its way; where there was none, to look inside will do.
+            row = self._look_for_yoyo() if self._without_yoyo == _NEVER_READ else None
             if row is None or not row.alive:
                 row = self._begin_unless_yoyo_lives()
         except sqlite3.OperationalError as error:
@@ -295,6 +298,7 @@ class Database:
         row = self._look_for_yoyo()
         if row and row.alive:
             self.roll_back()
+            self._without_yoyo = _NEVER_READ
             return row
         if row:
             self.execute(DELETE_YOYO_LOCK, {"pid": row.pid})
@@ -330,12 +334,8 @@ class Database:
 
     def _check_file(self) -> None:
         """Make sure that we write to the file that others find under its name; in WAL mode SQLite does not look."""
-        if self._file and not self._file.stands:
+        if self.file and not self.file.stands:
             raise moved(self.address)
-
-    def _commit(self) -> None:
-        # Without WAL, readers have to leave before a commit can end; the transaction stays open meanwhile.
-        self.execute("COMMIT")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from torc_migrations.plan import duration_text
 from torc_migrations.row_guard import count_children, refuse_losses
 from torc_migrations.script import (
     Statement,
+    creates,
     cut,
     fault_offset,
     first_token,
@@ -40,7 +41,8 @@ _DENIED_FUNCTION = "not authorized to use function"
 
 def commits_by_itself(step: Step) -> bool:
     """Tell whether a script ends the transaction that it is run in; one that begins another in it first is wrong."""
-    first = next(_transaction_words(step.script), None) if step.script else None
+    script = step.script
+    first = next(_transaction_words(script), None) if script and script.words else None
     return first is not None and first.commits
 
 
@@ -82,7 +84,8 @@ def run(database: Database, step: Step, touched: Touched | None = None) -> Touch
     touched.switches_keys = False
     rows = {} if touched.may_commit else count_children(database, step)
     try:
-        database.open_to(touched)
+        if touched.may_commit or database.watches_all:
+            database.open_to(touched)
         _run_statements(database, step, touched)
     finally:
         database.close_to_scripts()
@@ -92,7 +95,7 @@ def run(database: Database, step: Step, touched: Touched | None = None) -> Touch
 
 def warn_of_switch(step: Step, touched: Touched) -> None:
     """Say, once, that a PRAGMA of a script did nothing, as it does in a transaction."""
-    if step.script and touched.switches_keys and step.script.path not in touched.told:
+    if touched.switches_keys and step.script and step.script.path not in touched.told:
         touched.told.add(step.script.path)
         logger().warning(
             "%s: its PRAGMA foreign_keys does nothing in a transaction: they are off while a script runs, "
@@ -141,12 +144,18 @@ def _transaction_words(script: Script) -> Iterator[TransactionWord]:
 
 
 def _run_statements(database: Database, step: Step, touched: Touched) -> None:
-    if step.script is None:
+    script = step.script
+    if script is None:
         return
     told = database.on_statement or (_log if logger().isEnabledFor(_DEBUG) else None)
     cursor = sqlite3.Cursor(database.connection)
     execute = cursor.execute
-    for offset, text in cut(step.script.sql):
+    sql = script.sql
+    is_watched = database.is_open_to_scripts
+    for offset, text in cut(sql):
+        if not (is_watched or creates(sql, offset)):  # what only makes something new is nothing to watch
+            database.open_to(touched)
+            is_watched = True
         started = perf_counter_ns() if told else 0
         try:
             for _ in execute(text):  # what _exhaust() does, without a call for each of 100,000 statements
@@ -156,7 +165,7 @@ def _run_statements(database: Database, step: Step, touched: Touched) -> None:
         if touched.alters:
             touched.note_alter(text)
         if told:
-            told(step.script, Statement(offset, text), perf_counter_ns() - started)
+            told(script, Statement(offset, text), perf_counter_ns() - started)
 
 
 def _try_again(

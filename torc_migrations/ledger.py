@@ -12,7 +12,7 @@ from torc_migrations.status import NO_ROW, LogEntry, Recorded, SqlxRecord, YoyoR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from torc_migrations.backend import LedgerBackend
@@ -57,8 +57,7 @@ SELECT_SQLX_ROW = f"""
 """
 INSERT_SQLX_ROW = """
     INSERT INTO {table} (version, description, installed_on, success, checksum, execution_time)
-    SELECT :version, :description, :installed_on, TRUE, :checksum, :execution_time
-    WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE version = :version)
+    VALUES (:version, :description, :installed_on, TRUE, :checksum, :execution_time)
 """
 UPDATE_SQLX_ROW = """
     UPDATE {table}
@@ -72,6 +71,11 @@ DELETE_SQLX_ROW = """
 SELECT_YOYO_ROWS = """
     SELECT +migration_id, CAST(applied_at_utc AS TEXT), +migration_hash
     FROM {table}
+"""
+SELECT_YOYO_ROW = """
+    SELECT 1
+    FROM {table}
+    WHERE migration_hash = :hash
 """
 SELECT_OLD_YOYO_ROWS = """
     SELECT +id, CAST(ctime AS TEXT)
@@ -130,24 +134,32 @@ class Ledgers:
         there = self._database.execute(SELECT_TABLES, {"sqlx_table": self._sqlx_name, "yoyo_table": self._yoyo_table})
         return self.tables - {"yoyo_lock"} - {str(name) for (name,) in there}
 
-    def record(self, step: Step, elapsed_ns: int | None = None) -> None:
+    def record(self, step: Step, elapsed_ns: int = _UNKNOWN_TIME, *, may_stand: bool = True) -> None:
         """Write that a migration is installed: sqlx's row, yoyo's row, and a line in yoyo's log.
 
-        A row that stands already is left as it is.
+        A row that stands already is left as it is; where none may stand, nobody looks for one.
         """
-        identity = self._insert_sqlx_row(step.migration, elapsed_ns)
-        self._backend.mark_one(step.migration, log=False)
+        migration = step.migration
+        row = self._sqlx_row(migration) if may_stand else None
+        identity = row.identity if row else self._insert_sqlx_row(migration, elapsed_ns)
+        if not (may_stand and self._is_in_yoyo(migration)):
+            self._backend.mark_one(migration, log=False)
         self._log(step, identity)
 
     def record_all(self, outcomes: Sequence[Outcome]) -> None:
-        """Do the same for many that were applied; SQLite prepares each kind of INSERT once, which is faster."""
-        facts = [_facts(step.migration, elapsed) for step, elapsed in outcomes]
+        """Do the same for many that were applied, of which there is no row: each kind of INSERT is prepared once."""
+        now = _now()
+        facts = [_facts(step.migration, elapsed, now) for step, elapsed in outcomes]
         sqlite3.Cursor(self._database.connection).executemany(INSERT_SQLX_ROW.format(table=self._sqlx_table), facts)
         rows = self._read_sqlx()
         with self._backend.collecting():
             for step, _ in outcomes:
-                self._backend.mark_one(step.migration, log=False)
-                self._log(step, self._identity(step.migration, rows.get(step.migration.version)))
+                migration = step.migration
+                row = rows.get(migration.version)
+                if row is None:
+                    raise self._kept_out(migration)
+                self._backend.mark_one(migration, log=False)
+                self._log(step, row.identity)
 
     def erase(self, step: Step) -> None:
         """Write that a migration is not installed: no row anywhere, and a line in yoyo's log."""
@@ -178,30 +190,35 @@ class Ledgers:
         self._backend.comment = our_comment(f"{step.action.value}{why}", identity)
         self._backend.log_migration(step.migration, step.action.operation)
 
-    def _insert_sqlx_row(self, migration: Migration, elapsed_ns: int | None) -> str:
-        """Insert sqlx's row, unless there is one, and return the identity of that which stands."""
-        facts = _facts(migration, _UNKNOWN_TIME if elapsed_ns is None else elapsed_ns)
+    def _sqlx_row(self, migration: Migration) -> SqlxRecord | None:
+        row = self._in_sqlx(SELECT_SQLX_ROW, {"version": migration.version}).fetchone()
+        return SqlxRecord._make(row) if row else None
+
+    def _is_in_yoyo(self, migration: Migration) -> bool:
+        sql = SELECT_YOYO_ROW.format(table=quote_identifier(self._yoyo_table))
+        return self._database.execute(sql, {"hash": migration.hash}).fetchone() is not None
+
+    def _insert_sqlx_row(self, migration: Migration, elapsed_ns: int) -> str:
+        """Insert sqlx's row, and return its identity."""
+        facts = _facts(migration, elapsed_ns, _now())
         inserted = self._in_sqlx(INSERT_SQLX_ROW, facts)
         if inserted.rowcount == 0:
-            row = self._in_sqlx(SELECT_SQLX_ROW, {"version": migration.version}).fetchone()
-            return self._identity(migration, SqlxRecord._make(row) if row else None)
-        del facts["description"]
-        return SqlxRecord(**facts, success=True, rowid=inserted.lastrowid or 0).identity
+            raise self._kept_out(migration)
+        row = (migration.version, migration.checksum, True, facts["installed_on"], elapsed_ns, inserted.lastrowid or 0)
+        return SqlxRecord(*row).identity
 
-    def _identity(self, migration: Migration, row: SqlxRecord | None) -> str:
-        if row is None:
-            raise sqlite3.IntegrityError(f"a trigger keeps version {migration.version} out of {self._sqlx_table}")
-        return row.identity
+    def _kept_out(self, migration: Migration) -> sqlite3.IntegrityError:
+        return sqlite3.IntegrityError(f"a trigger keeps version {migration.version} out of {self._sqlx_table}")
 
     def _in_sqlx(self, template: str, facts: Mapping[str, object] | None = None) -> sqlite3.Cursor:
         return self._database.execute(template.format(table=self._sqlx_table), facts)
 
-    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+    def _rows(self, sql: str) -> Iterable[tuple[Any, ...]]:
         try:
-            return self._database.execute(sql).fetchall()
+            return self._database.execute(sql)
         except sqlite3.OperationalError as error:
             if "no such table" in str(error):
-                return []
+                return ()
             raise
 
     def _read_sqlx(self) -> dict[int, SqlxRecord]:
@@ -229,10 +246,11 @@ class Ledgers:
         """Read the log in the order of its rowids, because clocks jump and two lines may share a second."""
         log: dict[str, list[LogEntry]] = {}
         for entry in map(LogEntry._make, self._rows(SELECT_YOYO_LOG)):
-            if entry.hash in log:
-                log[entry.hash].append(entry)
-            else:
+            lines = log.get(entry.hash)
+            if lines is None:
                 log[entry.hash] = [entry]
+            else:
+                lines.append(entry)
         return log
 
 
@@ -242,11 +260,15 @@ def _unquoted(table: str) -> str:
     return bare[1:-1].replace('""', '"') if bare.startswith('"') else bare
 
 
-def _facts(migration: Migration, elapsed_ns: int) -> dict[str, Any]:
+def _now() -> str:
+    return strftime("%Y-%m-%d %H:%M:%S", gmtime())
+
+
+def _facts(migration: Migration, elapsed_ns: int, installed_on: str) -> dict[str, Any]:
     return {
         "version": migration.version,
         "description": migration.description,
-        "installed_on": strftime("%Y-%m-%d %H:%M:%S", gmtime()),
+        "installed_on": installed_on,
         "checksum": migration.checksum,
         "execution_time": elapsed_ns,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from codecs import utf_8_decode
+from functools import cache
 
 from torc_migrations.checksum import checksum, is_twin, sha256
 from torc_migrations.errors import BadDependency, BadScript, SourceError
@@ -16,6 +17,7 @@ from torc_migrations.values import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
+    from types import ModuleType
     from typing import TypeAlias
 
     from torc_migrations.listing import File, Location
@@ -24,6 +26,14 @@ if TYPE_CHECKING:
 SourceLike: TypeAlias = "str | os.PathLike[str] | Traversable | Source | None"
 
 _PIECE = 65_536
+
+
+@cache
+def _reader() -> ModuleType:
+    """Load what reads SQL, where there is some to read, and once: to say `import` for each script takes its time."""
+    from torc_migrations import script
+
+    return script
 
 
 class Script:
@@ -61,10 +71,8 @@ class Script:
             BadScript: a directive has a value that it cannot have.
         """
         if self._directives is None:
-            from torc_migrations.script import directives
-
             try:
-                self._directives = directives(self.sql)
+                self._directives = _reader().directives(self.sql)
             except ValueError as error:
                 raise BadScript(self.path, f"{self.path}: {error}") from error
         return self._directives
@@ -73,9 +81,7 @@ class Script:
     def words(self) -> frozenset[str]:
         """What `script.words_in` says of the script."""
         if self._words is None:
-            from torc_migrations.script import words_in
-
-            self._words = words_in(self.sql)
+            self._words = _reader().words_in(self.sql)
         return self._words
 
     def _read(self) -> bytes:
@@ -112,15 +118,13 @@ def _checked(path: str, sql: bytes) -> bytes:
 
 
 def _bad_byte(path: str, sql: bytes, offset: int, what: str) -> BadScript:
-    from torc_migrations.script import frame, place
-
-    where = place(sql, offset)
+    where = _reader().place(sql, offset)
     return BadScript(
         path,
         f"{path} {what}: byte 0x{sql[offset]:02x} at offset {offset}",
         line=where.line,
         column=where.column,
-        frame=frame(path, where),
+        frame=_reader().frame(path, where),
         hint="save the file as UTF-8",
     )
 

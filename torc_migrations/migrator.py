@@ -21,7 +21,7 @@ from torc_migrations.plan import (
     plan_trust,
     plan_upgrade,
 )
-from torc_migrations.session import Judge, Observer, Safeguard, Session
+from torc_migrations.session import Session
 from torc_migrations.status import Status
 
 TYPE_CHECKING = False
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torc_migrations.rehearsal_report import Rehearsal
     from torc_migrations.restoration import Restoration
     from torc_migrations.round_trip import RoundTrip
+    from torc_migrations.run import Judge, Observer, Run, Safeguard
 
 OnNewer: TypeAlias = "Literal['accept', 'refuse']"
 Ledger: TypeAlias = "Literal['yoyo', 'sqlx']"
@@ -297,12 +298,11 @@ class Migrator:
         return {"ignore_missing": self.ignore_missing, "accept_newer": self.on_newer == "accept"}
 
     @contextmanager
-    def _session(self, *, atomic: bool = False) -> Iterator[Session]:
+    def _session(self) -> Iterator[Session]:
         source = discover(self.source, ignored_chars=self.ignored_chars)
         with open_database(self.database, lock_timeout=self.lock_timeout) as database:
             ledgers = Ledgers(database, self.migration_table, self.sqlx_table)
-            kind = _kind_of_session(atomic=atomic)
-            yield kind(database, source, ledgers, strict=self.strict, safeguard=self._safeguard())
+            yield Session(database, source, ledgers, strict=self.strict)
 
     def _safeguard(self) -> Safeguard | None:
         if self.snapshot is False:
@@ -312,14 +312,15 @@ class Migrator:
         return SnapshotGuard(None if self.snapshot is True else os.fspath(self.snapshot), self.keep)
 
     def _run(self, judge: Judge, observer: Observer | None, *, atomic: bool = False) -> Report:
-        with self._session(atomic=atomic) as session:
+        with self._session() as session:
             plan = self._plan(session, judge)
             if not plan.steps:
                 return Report(plan, ())
             if self.on_loss is not None:
                 self._mind_losses(self._rehearse(session, plan, judge))
+            kind = _kind_of_run(atomic=atomic)
             with self._writing(session):
-                return session.perform(plan, judge, observer or (lambda _: None))
+                return kind(session, judge, observer or (lambda _: None), self._safeguard()).perform(plan)
 
     def _plan(self, session: Session, judge: Judge) -> Plan:
         status = session.status()
@@ -348,9 +349,12 @@ class Migrator:
         return nullcontext()
 
 
-def _kind_of_session(*, atomic: bool) -> type[Session]:
-    if not atomic:
-        return Session
-    from torc_migrations.single_transaction import AtomicSession
+def _kind_of_run(*, atomic: bool) -> type[Run]:
+    """Load what performs a plan, which costs more than to find out that there is nothing to perform."""
+    if atomic:
+        from torc_migrations.single_transaction import AtomicRun
 
-    return AtomicSession
+        return AtomicRun
+    from torc_migrations.run import Run
+
+    return Run

@@ -97,7 +97,7 @@ def _by_kind(files: list[File]) -> _Kinds:
     simples, ups, downs, rollbacks, hooks, others = kinds
     for file in files:
         name = file[0]
-        if name.startswith(".") or not name.endswith(_SIMPLE):
+        if not name.endswith(_SIMPLE) or name.startswith("."):
             others.append(file)
         elif name.endswith(_ROLLBACK):
             rollbacks.append(file)
@@ -210,7 +210,7 @@ class _Reader:
         if not plain and self._layout is not _SQLX and (found := _generated(stem) or _wild(stem)):
             return self._version(name, found[0]), found[1].replace("-", " ").replace("_", " ").strip()
         if underscore:
-            words = _trimmed(rest, suffix).replace("_", " ")
+            words = (_trimmed(rest, suffix) if rest.endswith(suffix) else rest).replace("_", " ")
             return self._version(name, number), words.strip() if self._layout is _YOYO else words
         if self._layout is _YOYO:
             raise BadName(self._source, name)  # stock yoyo would run it

@@ -46,7 +46,7 @@ class Action(Enum):
     @property
     def operation(self) -> str:
         """What yoyo's log calls it."""
-        return {"record": "mark", "repair": "mark", "erase": "unmark", "hook": "apply"}.get(self.value, self.value)
+        return _OPERATIONS[self]
 
     @property
     def done(self) -> str:
@@ -55,6 +55,14 @@ class Action(Enum):
         return past.get(self.value, f"{self.value}ed")
 
 
+_OPERATIONS = {
+    Action.APPLY: "apply",
+    Action.ROLL_BACK: "rollback",
+    Action.RECORD: "mark",
+    Action.ERASE: "unmark",
+    Action.REPAIR: "mark",
+    Action.HOOK: "apply",
+}
 # In Python 3.11 to look a member up takes three times as long as this.
 _APPLY, _ROLL_BACK, _HOOK = Action.APPLY, Action.ROLL_BACK, Action.HOOK
 

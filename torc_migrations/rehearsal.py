@@ -13,13 +13,15 @@ from torc_migrations.foreign_keys import Violation, new_violations, violations
 from torc_migrations.picture import Picture, schema_difference, take_picture
 from torc_migrations.plan import Outcome, Plan, Report
 from torc_migrations.rehearsal_report import Loss, Rehearsal, RehearsedStep, RowsChange
+from torc_migrations.run import Run
 from torc_migrations.witness import Deeds, WitnessedDatabase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from torc_migrations.session import Judge, Session
+    from torc_migrations.run import Judge
+    from torc_migrations.session import Session
 
 Watch: TypeAlias = "Callable[[Session], AbstractContextManager[None]]"
 
@@ -74,10 +76,10 @@ def _perform(name: str, copy: Session, plan: Plan, judge: Judge, watch: Watch) -
     database = copy.database
     assert isinstance(database, WitnessedDatabase)
     old = all_violations(database)
-    observer = _Observer(database, copy.ledger_tables)
+    observer = _Observer(database, copy.ledgers.tables)
     first = observer.picture
     with watch(copy):
-        report = copy.perform(plan, judge, observer)
+        report = Run(copy, judge, observer).perform(plan)
     return Rehearsal(
         name,
         report,

@@ -15,7 +15,7 @@ from torc_migrations.driver import sqlite3
 from torc_migrations.errors import CannotOpen, MigrationError
 from torc_migrations.index_report import size_text
 from torc_migrations.log import logger
-from torc_migrations.session import Safeguard
+from torc_migrations.run import Safeguard
 from torc_migrations.snapshot import Snapshot, patient_progress, refuse_snapshots, size_of, take_snapshot
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from torc_migrations.foreign_keys import Violation, new_violations
 from torc_migrations.picture import Picture, SchemaDifference, Table, schema_difference, take_picture
 from torc_migrations.plan import Action, Plan, plan_exactly
 from torc_migrations.rehearsal import Watch, all_violations, rehearsing
+from torc_migrations.run import Run
 from torc_migrations.url import Address
 from torc_migrations.values import NamedTuple
 from torc_migrations.witness import WitnessedDatabase
@@ -18,7 +19,8 @@ from torc_migrations.witness import WitnessedDatabase
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from torc_migrations.migration import Migration
-    from torc_migrations.session import Judge, Session
+    from torc_migrations.run import Judge
+    from torc_migrations.session import Session
     from torc_migrations.status import Status
 
 CHECK_INTEGRITY = "PRAGMA main.integrity_check(3)"
@@ -112,7 +114,7 @@ class _Traveller:
         assert isinstance(copy.database, WitnessedDatabase)
         self._database = copy.database
         self._leniency = leniency
-        picture = take_picture(self._database, copy.ledger_tables, digests=True)
+        picture = take_picture(self._database, copy.ledgers.tables, digests=True)
         self._look = _Look(picture, all_violations(self._database))
 
     def go(self, migrations: tuple[Migration, ...]) -> RoundTrip:
@@ -153,11 +155,11 @@ class _Traveller:
         judge = self._judge(migration, action)
         try:
             plan = judge(self._copy.status())
-            self._copy.perform(plan, judge, lambda _: None)
+            Run(self._copy, judge, lambda _: None).perform(plan)
         except (BadScript, ExecutionFailed, ForeignKeyViolations, RowsLost) as error:
             return error
         written = self._database.deeds.written
-        picture = take_picture(self._database, self._copy.ledger_tables, self._look.picture, written, digests=True)
+        picture = take_picture(self._database, self._copy.ledgers.tables, self._look.picture, written, digests=True)
         self._look = _Look(picture, all_violations(self._database))
         return None
 

@@ -29,7 +29,7 @@ def count_children(database: Database, step: Step) -> Mapping[str, int]:
     cascades, and one outside of a transaction cannot be undone: nothing is counted for them.
     """
     script = step.script
-    if script is None or script.directives.foreign_keys or not script.directives.transactional:
+    if script is None or not script.words or script.directives.foreign_keys or not script.directives.transactional:
         return {}
     drops = tuple(table_drops(script.sql, script.words))
     references = read_references(database) if drops else []
@@ -47,6 +47,8 @@ def refuse_losses(database: Database, step: Step, before: Mapping[str, int], tou
     Raises:
         RowsLost: some have.
     """
+    if not before:
+        return
     watched = [(table, count) for table, count in before.items() if table.lower() not in touched.named]
     there = {name.lower() for name in read_tables(database.connection)} if watched else set()
     now = ((table, count, _rows(database, table)) for table, count in watched if table.lower() in there)

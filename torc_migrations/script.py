@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8 as BOM
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from torc_migrations.driver import sqlite3
 from torc_migrations.values import NamedTuple
@@ -29,8 +29,6 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _LEADING_BLANK = re.compile(rb"(?:" + _BLANK + rb")*", re.VERBOSE | re.DOTALL)
-# What complete_statement() takes for a letter, and SQLite's parser for a blank.
-_TAKEN_FOR_LETTERS = (BOM, b"\v")
 
 # The states of https://sqlite.org/c3ref/complete.html, and where each kind of token leads.
 # A semicolon ends the statement, unless it stands in a trigger's body.
@@ -53,6 +51,12 @@ _KEYWORDS = {
     b"end": "end",
 }
 
+# A statement that makes something new, and can do nothing else; a virtual table's module may run what it likes.
+_CREATES = re.compile(
+    rb"(?:" + _BLANK + rb")* CREATE (?:" + _BLANK + rb")+ (?:TABLE | UNIQUE | INDEX | VIEW | TRIGGER) \b",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+
 # How SQLite names the word at which its parser gave up.
 _NAMED_WORD = re.compile(r'near "(.+)": syntax error\Z|unrecognized token: "(.+)"\Z', re.DOTALL)
 
@@ -61,9 +65,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 _TRANSACTION_WORDS = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK"})
 _DROP = "DROP"
-_WHOLE_WORDS = tuple(
-    (word, word.encode(), re.compile(rb"\b" + word.encode() + rb"\b")) for word in (*_TRANSACTION_WORDS, _DROP)
-)
+_WORDS = tuple(word.encode() for word in (*_TRANSACTION_WORDS, _DROP))
+_WHOLE_WORDS = tuple((word, re.compile(rb"\b" + word + rb"\b")) for word in _WORDS)
+_LONGEST_WORD = len("ROLLBACK")
 _PIECE = 1 << 16
 
 _DIRECTIVE = re.compile(rb"\s*--\s*(transactional|depends|foreign-keys)\s*:[ \t]*(.*?)\s*\Z")
@@ -104,6 +108,9 @@ class Directives(NamedTuple):
     depends: tuple[str, ...] = ()
 
 
+_NO_DIRECTIVES = Directives()
+
+
 def statements(sql: bytes) -> Iterator[Statement]:
     """Cut a script where SQLite itself would, in time linear in its length.
 
@@ -119,7 +126,8 @@ def cut(sql: bytes) -> Iterator[tuple[int, str]]:
     trigger is the statement walked through, once, to its true end.
     """
     start = len(BOM) if sql.startswith(BOM) else 0
-    trusted = all(sql.find(blank, start) < 0 for blank in _TAKEN_FOR_LETTERS)
+    # A mark and a vertical tab are letters for complete_statement(), and blanks for SQLite's parser.
+    trusted = b"\v" not in sql and sql.find(BOM, start) < 0
     while end := sql.find(b";", start) + 1:
         text = sql[start:end].decode()
         if not (trusted and complete_statement(text)):
@@ -129,8 +137,9 @@ def cut(sql: bytes) -> Iterator[tuple[int, str]]:
             text = sql[start:end].decode()
         yield start, text
         start = end
-    if first_token(sql, start) < len(sql):
-        yield start, sql[start:].decode()
+    rest = sql[start:]
+    if rest.strip(b" \t\n\f\r") and first_token(sql, start) < len(sql):
+        yield start, rest.decode()
 
 
 def _statement_end(sql: bytes, start: int) -> int:
@@ -148,20 +157,33 @@ def _statement_end(sql: bytes, start: int) -> int:
     return len(sql)
 
 
+def creates(sql: bytes, offset: int) -> bool:
+    """Tell whether the statement that stands at `offset` makes something new, and can do nothing else."""
+    return _CREATES.match(sql, offset) is not None
+
+
 def words_in(sql: bytes) -> frozenset[str]:
     """Return which of the words that begin or end a transaction, or drop a table, stand anywhere, quoted or not."""
-    found = set()
-    for piece in _in_capitals(sql):
-        for word, letters, whole in _WHOLE_WORDS:
-            if letters in piece and whole.search(piece):
-                found.add(word)
-    return frozenset(found)
+    found: set[bytes] = set()
+    for piece in _in_capitals(sql, _LONGEST_WORD):
+        if max(map(piece.find, _WORDS)) >= 0:
+            found.update(word for word, whole in _WHOLE_WORDS if word in piece and whole.search(piece))
+    return frozenset([word.decode() for word in found])
 
 
-def _in_capitals(sql: bytes) -> Iterator[bytes]:
+def names_one_of(sql: bytes, names: Collection[bytes]) -> bool:
+    """Tell whether one of some names, which are in capitals, stands anywhere, whatever its case."""
+    pieces = _in_capitals(sql, max(map(len, names)))
+    return any(max(map(piece.find, names)) >= 0 for piece in pieces)
+
+
+def _in_capitals(sql: bytes, overlap: int) -> Iterator[bytes]:
     """Return a text in capitals, piece by piece: to look for a word so is ten times as fast as to ignore the case."""
+    if len(sql) <= _PIECE:
+        yield sql.upper()
+        return
     for start in range(0, len(sql), _PIECE):
-        yield sql[start : start + _PIECE + len(b"ROLLBACK")].upper()
+        yield sql[start : start + _PIECE + overlap].upper()
 
 
 def transaction_words(sql: bytes, words: frozenset[str] | None = None) -> Iterator[TransactionWord]:
@@ -266,6 +288,8 @@ def directives(sql: bytes) -> Directives:
     Raises:
         ValueError: a directive has a value that it cannot have.
     """
+    if b"--" not in sql:
+        return _NO_DIRECTIVES
     transactional = not sql.startswith(b"-- no-transaction")
     foreign_keys = False
     depends: list[str] = []

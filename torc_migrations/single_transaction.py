@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
@@ -14,7 +13,8 @@ from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolati
 from torc_migrations.execution import commits_by_itself, run, unwanted_commit, warn_of_switch
 from torc_migrations.foreign_keys import new_violations, violations
 from torc_migrations.plan import Action, Outcome, Step
-from torc_migrations.session import Judge, Overtaken, Session
+from torc_migrations.run import Overtaken, Run
+from torc_migrations.script import names_one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,55 +31,56 @@ SELECT_READERS = """
 """
 
 
-class AtomicSession(Session):
-    """An operation whose steps are kept together, or not at all."""
+class AtomicRun(Run):
+    """The steps of one plan, kept together or not at all."""
 
     def _check_scripts(self) -> None:
         """Read every script that will run, and refuse what cannot be part of one transaction."""
-        self._planned = self._steps
+        self._planned = tuple(self._steps)
         switches: dict[bool, str] = {}
         for step in self._steps:
-            if step.script is None:
+            script = step.script
+            if script is None:
                 continue
-            directives = step.script.directives
+            directives = script.directives
             if not directives.transactional:
-                path = step.script.path
+                path = script.path
                 hint = _ONE_BY_ONE.format(it="the directive")
                 raise BadScript(path, f"{path} asks for no transaction, and the whole run is to be one", hint=hint)
             if commits_by_itself(step):
                 raise unwanted_commit(step)
-            switches.setdefault(directives.foreign_keys, step.script.path)
+            switches.setdefault(directives.foreign_keys, script.path)
         if len(switches) > 1:
             raise _mixed_foreign_keys(on=switches[True], off=switches[False])
         self._enforced = True in switches
 
-    def _perform_next(self, judge: Judge) -> tuple[Outcome, ...]:
+    def _perform_next(self) -> tuple[Outcome, ...]:
         """Perform everything that there is to do."""
-        if self._steps is not self._planned:
+        if tuple(self._steps) != self._planned:
             self._check_scripts()
         try:
             with self._database.foreign_keys(self._enforced), self._database.transaction():
-                self._expect(self._steps[0], judge)
-                outcomes = self._perform_all(judge)
+                self._expect(self._steps[0])
+                outcomes = self._perform_all()
         except Overtaken:
             return ()
         except (ExecutionFailed, ForeignKeyViolations, RowsLost) as error:
             error.hint = _NOTHING_KEPT
             error.add_note(_NOTHING_KEPT)
             raise
-        self._steps = ()
+        self._steps.clear()
         return outcomes
 
     def _is_next(self, step: Step) -> bool:  # noqa: ARG002  # all of them are
-        return self._steps == self._planned
+        return tuple(self._steps) == self._planned
 
-    def _perform_all(self, judge: Judge) -> tuple[Outcome, ...]:
+    def _perform_all(self) -> tuple[Outcome, ...]:
         """Run all scripts, and refuse rows that point nowhere at the end, unless they did so before."""
         touched = Touched()
         outcomes = self._run_all(touched)
         broken = violations(self._database, touched)
         if broken:
-            self._begin_again(judge)
+            self._begin_again()
             before = violations(self._database, touched)
             new = new_violations(broken, before)
             if new:
@@ -88,15 +89,18 @@ class AtomicSession(Session):
             outcomes = self._run_all(touched)
         return outcomes
 
-    def _begin_again(self, judge: Judge) -> None:
+    def _begin_again(self) -> None:
         self._database.begin_again()
-        self._expect(self._steps[0], judge)
+        self._expect(self._steps[0])
 
     def _run_all(self, touched: Touched) -> tuple[Outcome, ...]:
         """Run all scripts and write all records: at the end, which is faster, unless somebody might look for them."""
         if self._ledgers_are_looked_at():
             return tuple(self._run_and_write_each(touched))
-        outcomes = [Outcome(step, self._run_one(step, touched)) for step in self._steps]
+        outcomes = []
+        for step in self._steps:
+            outcomes.append(Outcome(step, self._run_one(step, touched)))
+            self._check_ledgers(step, touched)
         self._write_all(outcomes)
         return tuple(outcomes)
 
@@ -106,9 +110,10 @@ class AtomicSession(Session):
             if step.migration.id in settled:
                 continue
             outcome = Outcome(step, self._run_one(step, touched))
-            self._write(*outcome)
+            wrote_ledgers = self._check_ledgers(step, touched)
+            self._write(*outcome, may_stand=wrote_ledgers)
             yield outcome
-            for other in self._settle() if self._wrote_ledgers(touched) else ():
+            for other in self._settle() if wrote_ledgers else ():
                 settled.add(other.step.migration.id)
                 yield other
 
@@ -127,7 +132,6 @@ class AtomicSession(Session):
         elapsed_ns = perf_counter_ns() - started
         warn_of_switch(step, touched)
         self._release(touched.savepoints)
-        self._check_ledgers(step, touched)
         return elapsed_ns
 
     def _release(self, savepoints: set[str]) -> None:
@@ -140,11 +144,10 @@ class AtomicSession(Session):
 
     def _ledgers_are_looked_at(self) -> bool:
         """Tell whether a script names a table of a ledger, or a view or a trigger does that a script may use."""
-        names = b"|".join(re.escape(name.encode()) for name in self._ledgers.tables)
-        named = re.compile(names, re.IGNORECASE).search
-        if any(named(step.script.sql) for step in self._steps if step.script):
-            return True
-        return any(named(str(sql).encode()) for (sql,) in self._database.execute(SELECT_READERS))
+        scripts = (step.script.sql for step in self._steps if step.script)
+        readers = (str(sql).encode() for (sql,) in self._database.execute(SELECT_READERS))
+        names = [name.encode().upper() for name in self._ledgers.tables]
+        return any(names_one_of(sql, names) for sql in (*scripts, *readers))
 
     def _culprit(self, new: tuple[Violation, ...], touched: Touched) -> Step:
         """Return the step that made the first of some violations, by running the scripts once more."""

@@ -269,12 +269,15 @@ def _entry_dict(entry: Entry) -> dict[str, object]:
 def compare(source: Source, recorded: Recorded) -> Status:
     """Compare the files with the ledgers."""
     sqlx, yoyo, log, yoyo_is_running = recorded
-    entries = tuple(
-        [
-            _entry(each, sqlx.get(each.version), yoyo.get(key := each.hash), log.get(key, ()), yoyo_is_running)
-            for each in source.migrations
-        ]
-    )
+    found = []
+    for migration in source.migrations:
+        key = migration.hash
+        in_sqlx, in_yoyo = sqlx.get(migration.version), yoyo.get(key)
+        verdict = judge(in_sqlx, in_yoyo, log.get(key, ()))
+        if verdict is _OUT_OF_STEP and yoyo_is_running:
+            verdict = _verdict(in_yoyo is not None)
+        found.append(Entry(migration, verdict, in_sqlx, in_yoyo))
+    entries = tuple(found)
     unsettled = _unsettled(entries)
     missing = tuple(sorted(recorded.sqlx.keys() - {migration.version for migration in source.migrations}))
     dirty = tuple(sorted([version for version, record in recorded.sqlx.items() if not record.success]))
@@ -306,19 +309,6 @@ def _last_run(log: Sequence[LogEntry]) -> LogEntry | None:
     return last if last and last.operation == "apply" else None
 
 
-def _entry(
-    migration: Migration,
-    sqlx: SqlxRecord | None,
-    yoyo: YoyoRecord | None,
-    log: Sequence[LogEntry],
-    yoyo_is_running: bool,
-) -> Entry:
-    verdict = judge(sqlx, yoyo, log)
-    if verdict is _OUT_OF_STEP and yoyo_is_running:
-        verdict = _verdict(yoyo is not None)
-    return Entry(migration, verdict, sqlx, yoyo)
-
-
 def _foreign(entries: tuple[Entry, ...], recorded: Recorded) -> tuple[str, ...]:
     known = sum([entry.yoyo is not None for entry in entries])
     if known == len(recorded.yoyo):
@@ -342,15 +332,21 @@ def judge(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, log: Sequence[LogEnt
 
     The rule is that of docs/architecture.md, *Two ledgers, one truth*.
     """
+    marked = yoyo is not None
     if not log:
-        return _verdict(sqlx is not None or yoyo is not None)
-    if _APPLIED.get(log[-1].operation, yoyo is not None) != (yoyo is not None):
+        return _verdict(marked or sqlx is not None)
+    last = log[-1]
+    if _APPLIED.get(last.operation, marked) is not marked:
         return _OUT_OF_STEP  # a stock yoyo was killed between its log and its ledger
-    for after in range(len(log), 0, -1):
-        word = log[after - 1].word
-        if word is not None:
-            return _since_our_word(sqlx, yoyo, word, log[after:])
-    return _without_our_word(sqlx, yoyo, log[-1])
+    word, since = last.word, 0
+    while word is None and since < len(log) - 1:
+        since += 1
+        word = log[-1 - since].word
+    if word is None:
+        return _without_our_word(sqlx, yoyo, last)
+    if word == (sqlx.identity if sqlx else NO_ROW):
+        return _INSTALLED if marked else _PENDING  # sqlx has not written; yoyo's last word is in the log
+    return _since_our_word(sqlx, yoyo, log[len(log) - since :])
 
 
 def _verdict(installed: bool) -> Verdict:
@@ -363,9 +359,8 @@ def _without_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, last: Lo
     return _later(sqlx, last)
 
 
-def _since_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, word: str, since: Sequence[LogEntry]) -> Verdict:
-    if word == (sqlx.identity if sqlx else NO_ROW):
-        return _verdict(yoyo is not None)  # sqlx has not written; yoyo's last word is in the log, be it ours or its own
+def _since_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, since: Sequence[LogEntry]) -> Verdict:
+    """Judge by the lines since ours, where sqlx has written too."""
     if not since or (sqlx is None) == (yoyo is None):
         return _verdict(sqlx is not None)
     if sqlx is None:

@@ -21,9 +21,8 @@ else:
         __slots__ = ()
 
         def __new__(cls, *values, **named):
-            if named or len(values) != len(cls._fields):
-                values = cls._filled(values, named)
-            return tuple.__new__(cls, values)
+            tail = cls._tails.get(len(values))
+            return tuple.__new__(cls, cls._filled(values, named) if named or tail is None else values + tail)
 
         @classmethod
         def _filled(cls, values, named):
@@ -60,7 +59,10 @@ else:
 
         def __new__(cls, name, bases, body):  # noqa: ARG004  # the one base is NamedTuple itself, and has done its work
             fields = tuple(body.get("__annotations__", ()))
-            body["_field_defaults"] = {field: body[field] for field in fields if field in body}
+            defaults = body["_field_defaults"] = {field: body[field] for field in fields if field in body}
+            # By how many values are given: the defaults of those that are not.
+            optional = range(len(defaults) + 1)
+            body["_tails"] = {len(fields) - n: tuple(defaults.values())[len(defaults) - n :] for n in optional}
             body.update({field: reader_of(place, None) for place, field in enumerate(fields)})
             return type(name, (_Values,), {**body, "__slots__": (), "_fields": fields, "__match_args__": fields})
 

@@ -107,6 +107,11 @@ class WitnessedDatabase(Database):
 
     deeds: Deeds
 
+    @property
+    def watches_all(self) -> bool:
+        """Whether a script is watched even where it only makes something new: what it makes is to be told."""
+        return True
+
     def open_to(self, touched: Touched | None) -> None:
         """Let a script run, and watch it."""
         self.deeds = deeds = Deeds(read_columns(self, table_names(self)))

@@ -18,10 +18,12 @@ from torc_migrations.script import (
     Directives,
     Place,
     Statement,
+    creates,
     directives,
     fault_offset,
     first_token,
     frame,
+    names_one_of,
     place,
     statements,
     transaction_words,
@@ -514,3 +516,38 @@ def test_transaction_words_are_found_wherever_they_stand(before):
     (found,) = transaction_words(comment + b"Rollback;")
 
     assert (found.word, len(comment)) == ("ROLLBACK", before)
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        (b"CREATE TABLE a (x);", True),
+        (b"\n -- why\n/* and\nhow */create\tunique -- one\n index i ON a (x);", True),
+        (b"CREATE TABLE b AS SELECT * FROM a;", True),
+        (b"CREATE VIEW v AS SELECT 1;", True),
+        (TRIGGER + b" DELETE FROM a; END;", True),
+        (b"CREATE VIRTUAL TABLE f USING fts5 (x);", False),
+        (b"CREATE/**/VIRTUAL TABLE f USING fts5 (x);", False),
+        (b"CREATE TEMP TABLE t (x);", False),
+        (b"CREATED TABLE a (x);", False),
+        (b"CREATETABLE a (x);", False),
+        (b"CREATE TABLES (x);", False),
+        (b"EXPLAIN CREATE TABLE a (x);", False),
+        (b"WITH x AS (SELECT 1) INSERT INTO a SELECT * FROM x;", False),
+        (b"'CREATE TABLE a (x)';", False),
+        (b"", False),
+        (b";", False),
+    ],
+)
+def test_what_only_makes_something_new_is_known(sql, expected):
+    """A statement is left unwatched only if it begins with CREATE and the name of what SQLite itself makes."""
+    assert creates(b"DROP TABLE a;" + sql, len(b"DROP TABLE a;")) is expected
+
+
+@pytest.mark.parametrize("before", range(2**16 - 20, 2**16 + 3))
+def test_names_are_found_wherever_they_stand_and_in_any_case(before):
+    """A long script is searched piece by piece, and a name may lie across two pieces."""
+    sql = b" " * before + b"_sqlx_Migrations"
+
+    assert names_one_of(sql, [b"OTHER", b"_SQLX_MIGRATIONS"])
+    assert not names_one_of(sql, [b"OTHER"])

@@ -281,3 +281,43 @@ def test_file_that_a_script_attaches_is_let_go_of(sqlite: SQLiteUnderTest, folde
     assert schemas == {"main", "temp", "mine"}
     assert sqlite.ledgers().agreed == (1, 2, 3)
     assert other.execute("SELECT count(*) FROM y") == [(3,)]
+
+
+@pytest.mark.parametrize(
+    ("then", "error"),
+    [
+        ("DELETE FROM parent;", errors.ForeignKeyViolations),
+        ("DROP TABLE parent;", errors.ForeignKeyViolations),
+        ("DROP TABLE _yoyo_log;", errors.BadScript),
+        ("SAVEPOINT s;\nROLLBACK;", errors.BadScript),
+        ("EXPLAIN COMMIT;\nCOMMIT;", errors.BadScript),
+    ],
+)
+@pytest.mark.parametrize("atomic", [False, True])
+def test_what_follows_new_tables_is_watched_all_the_same(sqlite: SQLiteUnderTest, folder, then, error, atomic):
+    """Nobody watches a script as long as it only makes something new, and everybody from then on."""
+    new = "-- one\nCREATE TABLE new (x);\n/* two */ CREATE INDEX i ON new (x);\n"
+    tables = "CREATE TABLE parent (x PRIMARY KEY); CREATE TABLE child (x REFERENCES parent (x));"
+    rows = "INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1);"
+    source = folder({"1_a": tables + rows})
+    upgrade(sqlite.path, source)
+    source = folder({"1_a": tables + rows, "2_b": new + then})
+
+    with pytest.raises(error):
+        Migrator(sqlite.path, source, strict=True).upgrade(atomic=atomic)
+
+    assert sqlite.ledgers().agreed == (1,)
+    assert sqlite.tables().keys() == {"parent", "child"}
+
+
+def test_a_lent_connection_is_watched_from_the_first_statement_on(sqlite: SQLiteUnderTest, folder):
+    """A function of its owner's may run SQL of its own, wherever it stands."""
+    source = folder({"1_a": "CREATE TABLE a (x);", "2_b": "CREATE TABLE b AS SELECT commits() AS x;"})
+    with closing(sqlite.connect()) as connection:
+        connection.create_function("commits", 0, lambda: connection.execute("COMMIT").rowcount)
+
+        with pytest.raises(errors.MigrationError):
+            upgrade(connection, source)
+
+    assert sqlite.ledgers().agreed == (1,)
+    assert sqlite.tables().keys() == {"a"}

@@ -9,15 +9,16 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from measured import ROOT, Counted, Installed, run, write_migrations
 
+import torc_migrations.connection
 import torc_migrations.script
 from torc_migrations import Migrator, upgrade
 from torc_migrations.script import statements
+from torc_migrations.url import Address
 
 Install = Callable[[int], Installed]
 
@@ -46,7 +47,7 @@ FORBIDDEN = {
     *("subprocess", "tabulate", "tempfile", "threading", "traceback", "typing", "urllib", "urllib.parse", "uuid"),
     *("yoyo", "zipfile"),
 }
-STATEMENTS = 12  # for each migration
+STATEMENTS = 11  # for each migration
 MOST_MODULES = 55  # of all, Python's own too; 48 with Python 3.11
 
 NOTHING_TO_DO = "from torc_migrations import upgrade; assert not upgrade({database!r}, {source!r}).outcomes"
@@ -111,10 +112,16 @@ def test_each_up_script_is_opened_once(install: Install):
 def executed(database: Path, source: Path) -> list[str]:
     """Return the statements that an upgrade has SQLite execute, those in triggers left out."""
     seen: list[str] = []
-    with closing(sqlite3.connect(database)) as connection:
+    opened = torc_migrations.connection._open
+
+    def watched(address: Address, how: str) -> sqlite3.Connection:
+        connection = opened(address, how)
         connection.set_trace_callback(seen.append)
-        upgrade(connection, source)
-        connection.set_trace_callback(None)
+        return connection
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torc_migrations.connection, "_open", watched)
+        upgrade(database, source)
     return [statement for statement in seen if not statement.startswith("-- ")]
 
 
