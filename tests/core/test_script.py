@@ -551,3 +551,14 @@ def test_names_are_found_wherever_they_stand_and_in_any_case(before):
 
     assert names_one_of(sql, [b"OTHER", b"_SQLX_MIGRATIONS"])
     assert not names_one_of(sql, [b"OTHER"])
+
+
+@pytest.mark.parametrize("blank", [b" ", b"\n", b"\t\v", b"--\n", b"/**/", b" \n-- x\n"])
+def test_blanks_before_a_statement_cost_no_more_than_their_length(blank):
+    """However much stands before a statement and within it; a pattern that went back for more would never end."""
+    blanks = blank * 20_000
+
+    assert creates(blanks + b"CREATE" + blanks + b" TABLE a (x);", 0)
+    assert not creates(blanks + b"CREATE" + blanks + b" VIRTUAL TABLE a USING b;", 0)
+    assert not creates(blanks + b"INSERT INTO a VALUES (1);", 0)
+    assert len(list(statements(blanks + b"SELECT 1;" + blanks + b"INSERT INTO a VALUES (1)" + blanks))) == 2
