@@ -12,7 +12,9 @@ _DML = (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE)
 _TAKES_ROWS = (sqlite3.SQLITE_DELETE, sqlite3.SQLITE_DROP_TABLE)
 
 _NAME = r"""(?: "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\] | [\w$]+ )"""
-_ADDS_COLUMN = rf"(?: \s | --[^\n]*\n | /\*.*?\*/ )* ALTER \s+ TABLE \s+ {_NAME} (?: \s*\.\s* {_NAME} )? \s+ ADD \b"
+# Each of these begins otherwise, and ends at its first end: what could be read in two ways would be tried in all.
+_BLANKS = r"(?: \s | --[^\n]*\n | /\*[^*]*\*+(?:[^/*][^*]*\*+)*/ )*"
+_ADDS_COLUMN = rf"{_BLANKS} ALTER \s+ TABLE \s+ {_NAME} (?: \s*\.\s* {_NAME} )? \s+ ADD \b"
 
 
 class Touched:

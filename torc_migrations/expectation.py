@@ -22,7 +22,7 @@ FOLDER = "verify"
 _PACKAGE = "package:"
 _WORDS = ("name", "expect", "refuse")
 _HINT = f"write `-- name:` and `-- expect:` above a query, into a file {FOLDER}/NAME.sql beside the migrations"
-_LINE = re.compile(rb"^[ \t]*--[ \t]*(?P<word>[A-Za-z]+)[ \t]*:[ \t]*(?P<value>[^\r\n]*?)[ \t]*\r?$", re.MULTILINE)
+_LINE = re.compile(rb"^[ \t]*--[ \t]*(?P<word>[A-Za-z]+)[ \t]*:(?P<value>[^\r\n]*)\r?$", re.MULTILINE)
 _ASTRAY = re.compile(rb"--[ \t]*(?P<word>name|expect|refuse)[ \t]*:")
 
 
@@ -166,7 +166,7 @@ def _expectation(path: str, sql: bytes, start: int, begin: int, end: int) -> Exp
 
 def _words(path: str, sql: bytes, start: int, end: int) -> Iterator[_Word]:
     for line in _LINE.finditer(sql, start, end):
-        word, value = line["word"].decode(), line["value"].decode()
+        word, value = line["word"].decode(), line["value"].strip(b" \t").decode()
         if word not in _WORDS:
             _refuse_misspelled(path, sql, line.start("word"), word)
             continue

@@ -67,7 +67,7 @@ _WHOLE_WORDS = tuple((word, re.compile(rb"\b" + word + rb"\b")) for word in _WOR
 _LONGEST_WORD = len("ROLLBACK")
 _PIECE = 1 << 16
 
-_DIRECTIVE = re.compile(rb"\s*--\s*(transactional|depends|foreign-keys)\s*:[ \t]*(.*?)\s*\Z")
+_DIRECTIVE = re.compile(rb"\s*--\s*(transactional|depends|foreign-keys)\s*:(.*)", re.DOTALL)
 
 
 class Statement(NamedTuple):
@@ -308,7 +308,7 @@ def directives(sql: bytes) -> Directives:
 def _directive_lines(sql: bytes) -> Iterator[tuple[str, str]]:
     for line in _leading_comments(sql):
         if found := _DIRECTIVE.match(line):
-            yield found[1].decode(), found[2].decode()
+            yield found[1].decode(), found[2].strip().decode()
 
 
 def _leading_comments(sql: bytes) -> Iterator[bytes]:

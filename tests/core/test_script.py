@@ -562,3 +562,12 @@ def test_blanks_before_a_statement_cost_no_more_than_their_length(blank):
     assert not creates(blanks + b"CREATE" + blanks + b" VIRTUAL TABLE a USING b;", 0)
     assert not creates(blanks + b"INSERT INTO a VALUES (1);", 0)
     assert len(list(statements(blanks + b"SELECT 1;" + blanks + b"INSERT INTO a VALUES (1)" + blanks))) == 2
+
+
+def test_a_directive_costs_no_more_than_its_length():
+    """However many blanks its line has."""
+    blanks = b" " * 200_000
+
+    found = directives(b"--" + blanks + b"depends:" + blanks + b"a" + blanks + b"b" + blanks + b"\r\nSELECT 1;")
+
+    assert found.depends == ("a", "b")
