@@ -132,9 +132,9 @@ def _bad_byte(path: str, sql: bytes, offset: int, what: str) -> BadScript:
 class Migration(NamedTuple):
     """One versioned change.
 
-    `id` is what yoyo's ledger calls it, the file's stem; `checksum` is sqlx's, the SHA-384 of the up script's bytes.
-    `down_description` is empty where the down file is named like the up file. `ignored_chars` are left out of what is
-    hashed.
+    `id` is what yoyo's ledger calls it, the file's stem, and `hash` is its key there: the SHA-256 of the id, in
+    hexadecimal. `checksum` is sqlx's, the SHA-384 of the up script's bytes. `down_description` is empty where the down
+    file is named like the up file. `ignored_chars` are left out of what is hashed.
     """
 
     id: str
@@ -144,13 +144,9 @@ class Migration(NamedTuple):
     down: Script | None
     depends: tuple[str, ...]
     checksum: bytes
+    hash: str
     down_description: str = ""
     ignored_chars: str = ""
-
-    @property
-    def hash(self) -> str:
-        """The key of this migration in yoyo's ledger: the SHA-256 of its id, in hexadecimal."""
-        return sha256(self.id.encode("utf-8", "surrogateescape")).hexdigest()
 
     @property
     def reversible(self) -> bool:
@@ -209,6 +205,7 @@ def _read(named: Named, ignored_chars: str) -> Migration:
         Script(named.down) if named.down else None,
         up.directives.depends if b"depends" in sql else (),
         checksum(sql, ignored_chars),
+        _yoyos_hash(named.id),
         named.down_description,
         ignored_chars,
     )
@@ -217,7 +214,11 @@ def _read(named: Named, ignored_chars: str) -> Migration:
 def _hook(file: File) -> Migration:
     name, location = file
     stem = name.removesuffix(".sql")
-    return Migration(stem, 0, stem, Script(location), None, (), b"")
+    return Migration(stem, 0, stem, Script(location), None, (), b"", _yoyos_hash(stem))
+
+
+def _yoyos_hash(name: str) -> str:
+    return sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _check_dependencies(migrations: tuple[Migration, ...]) -> None:

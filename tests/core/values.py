@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import sha384
+from hashlib import sha256, sha384
 
 from torc_migrations.migration import Layout, Migration, Script, Source
 from torc_migrations.status import (
@@ -44,7 +44,8 @@ def migration(version: int, *, down: bool = True, depends: tuple[str, ...] = ())
     stem = f"{version}_step"
     rollback = Script(f"{stem}.rollback.sql") if down else None
     checksum = sha384(stem.encode()).digest()
-    return Migration(stem, version, "step", Script(Text(f"{stem}.sql", stem)), rollback, depends, checksum)
+    up, key = Script(Text(f"{stem}.sql", stem)), sha256(stem.encode()).hexdigest()
+    return Migration(stem, version, "step", up, rollback, depends, checksum, key)
 
 
 def source(*migrations: Migration) -> Source:
