@@ -15,6 +15,7 @@ from peer_tools import FLOOR, OURS
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
 RESULTS = HERE / "results" / "peers.json"
+INSTRUCTIONS = HERE / "results" / "instructions.json"
 WORKS = {
     ("noop", False): "nothing to do, whole process",
     ("api", False): "nothing to do, `python -c`",
@@ -43,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="only tell whether the tables are those of the results")
     options = parser.parse_args(arguments)
     before = PAGE.read_text(encoding="utf-8")
-    after = filled_in(before, json.loads(RESULTS.read_text(encoding="utf-8")))
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    counts = json.loads(INSTRUCTIONS.read_text(encoding="utf-8"))
+    after = filled_in(before, {**results, "instructions": counts})
     if options.check:
         return int(before != after)
     PAGE.write_text(after, encoding="utf-8")
@@ -230,7 +233,27 @@ def _head(*cells: str) -> Iterator[str]:
     yield _line("---", *("---:" for _ in cells[1:]))
 
 
-TABLES = {"goals": _goals, "conditions": _conditions, "peers": _peers, "scripts": _scripts, "imports": _imports}
+def instructions_table(results: Results) -> list[str]:
+    """Return how many instructions a migration takes, in thousands, with the ratio to the floor."""
+    counts = {(count["work"], count["tool"]): count["instructions"] for count in results["instructions"]}
+    works = list(dict.fromkeys(work for work, _ in counts))
+    tools = list(dict.fromkeys(tool for _, tool in counts))
+    lines = [f"| one more migration | {' | '.join(tools)} |", f"| --- |{' ---: |' * len(tools)}"]
+    for work in works:
+        floor = counts[work, FLOOR]
+        cells = [f"{counts[work, tool] / 1e3:,.0f} ({counts[work, tool] / floor:.2f}x)" for tool in tools]
+        lines.append(f"| {WORKS[work, True]} | {' | '.join(cells)} |")
+    return lines
+
+
+TABLES = {
+    "goals": _goals,
+    "conditions": _conditions,
+    "peers": _peers,
+    "scripts": _scripts,
+    "imports": _imports,
+    "instructions": instructions_table,
+}
 
 
 if __name__ == "__main__":

@@ -60,9 +60,9 @@ class Tool(NamedTuple):
 def find_tools(python: str) -> tuple[list[Tool], list[str]]:
     """Return the tools that are here, and the names of those that are not."""
     found = [
-        Tool(FLOOR, "-", python, "yoyo", _write_yoyo, _call_floor, api=_FLOOR_API, imports="import sqlite3"),
-        Tool(LEDGERS, "-", python, "yoyo", _write_yoyo, _call_ledgers, 1000, scripts=False),
-        Tool(OURS, version(OURS), python, "yoyo", _write_yoyo, _call_ours, api=_OUR_API, imports=_OUR_IMPORT),
+        Tool(FLOOR, "-", python, "yoyo", write_yoyo, _call_floor, api=_FLOOR_API, imports="import sqlite3"),
+        Tool(LEDGERS, "-", python, "yoyo", write_yoyo, _call_ledgers, 1000, scripts=False),
+        Tool(OURS, version(OURS), python, "yoyo", write_yoyo, _call_ours, api=_OUR_API, imports=_OUR_IMPORT),
     ]
     absent = []
     for make in (_yoyo, _sqlite_utils, _alembic):
@@ -124,7 +124,7 @@ command.upgrade(config, "head")
 def _yoyo(python: str) -> Tool:
     imports = "from yoyo import get_backend, read_migrations"
     found = version("yoyo-migrations")
-    return Tool(YOYO, found, python, "yoyo", _write_yoyo, _call_yoyo, 1000, True, _YOYO_API, imports)
+    return Tool(YOYO, found, python, "yoyo", write_yoyo, _call_yoyo, 1000, True, _YOYO_API, imports)
 
 
 def _sqlite_utils(python: str) -> Tool:
@@ -196,7 +196,7 @@ def _call_sqitch(program: str, database: Path, folder: Path) -> list[str]:
     return [program, "--chdir", str(folder), "deploy", f"db:sqlite:{database}"]
 
 
-def _write_yoyo(folder: Path, pairs: Sequence[Pair]) -> None:
+def write_yoyo(folder: Path, pairs: Sequence[Pair]) -> None:
     for number, pair in enumerate(pairs, 1):
         (folder / f"{number:05}_create_table_{number}.sql").write_text(pair.up)
         (folder / f"{number:05}_create_table_{number}.rollback.sql").write_text(pair.down)

@@ -91,7 +91,7 @@ class Bench:
             half = folder.with_name(f"{folder.name}.half")
             shutil.rmtree(half, ignore_errors=True)
             half.mkdir(parents=True)
-            tool.write(half, [_long_script(size)] if work == "script" else _trivial(size))
+            tool.write(half, [_long_script(size)] if work == "script" else trivial_pairs(size))
             half.rename(folder)
         return folder
 
@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     deadline = monotonic() + options.minutes * 60
     options.work.mkdir(parents=True, exist_ok=True)
-    python = _python(options.work / "environment")
+    python = bare_python(options.work / "environment")
     tools, absent = find_tools(python)
     tools = [tool for tool in tools if tool.name in (options.tools or [tool.name])]
     bench = Bench(options.work, tools, python)
@@ -201,7 +201,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _python(folder: Path) -> str:
+def bare_python(folder: Path) -> str:
     """Return a Python that knows our package, its peers and these benchmarks, and that loads nothing at its start.
 
     An environment with an editable package in it would load half of the standard library.
@@ -229,7 +229,7 @@ def _importable(*names: str) -> Iterator[str]:
         yield name
 
 
-def _trivial(count: int) -> list[Pair]:
+def trivial_pairs(count: int) -> list[Pair]:
     return [
         Pair(
             f"CREATE TABLE table_{number} (id INTEGER PRIMARY KEY, name TEXT NOT NULL, value REAL);\n"
