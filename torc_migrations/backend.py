@@ -34,6 +34,13 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
 
     # A plus hides a column's declared type, for which the owner of a lent connection may have a converter.
     list_tables_sql = "SELECT +name FROM sqlite_master WHERE type = 'table'"
+    # A row that stands already is left as it is.
+    mark_migration_sql = (
+        "INSERT INTO {0.migration_table_quoted} "
+        "({quoted.migration_hash}, {quoted.migration_id}, {quoted.applied_at_utc}) "
+        "SELECT :migration_hash, :migration_id, :when WHERE NOT EXISTS "
+        "(SELECT 1 FROM {0.migration_table_quoted} WHERE {quoted.migration_hash} = :migration_hash)"
+    )
     log_migration_sql = (
         "INSERT INTO {0.log_table_quoted} "
         "({quoted.id}, {quoted.migration_hash}, {quoted.migration_id}, {quoted.operation}, "

@@ -118,8 +118,7 @@ class Database:
         self._schemas = self._attached()
 
     def version(self) -> int:
-        """Return a number that changes whenever another connection has written."""
-        # What the connection that stands in for a missing file would tell is true of no file.
+        """Return a number that changes whenever another connection has written; no file's where it is missing."""
         return _NEVER_READ if self.is_missing else int(self.execute("PRAGMA data_version").fetchone()[0])
 
     @property
@@ -273,6 +272,7 @@ class Database:
         patience: Patience | None = None
         while holder := self._holder_unless_begun():
             patience = self._nap(patience, holder)
+        self._check_file()
         self._write_something()
 
     def _write_something(self) -> None:

@@ -57,7 +57,8 @@ SELECT_SQLX_ROW = f"""
 """
 INSERT_SQLX_ROW = """
     INSERT INTO {table} (version, description, installed_on, success, checksum, execution_time)
-    VALUES (:version, :description, :installed_on, TRUE, :checksum, :execution_time)
+    SELECT :version, :description, :installed_on, TRUE, :checksum, :execution_time
+    WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE version = :version)
 """
 UPDATE_SQLX_ROW = """
     UPDATE {table}
@@ -71,11 +72,6 @@ DELETE_SQLX_ROW = """
 SELECT_YOYO_ROWS = """
     SELECT +migration_id, CAST(applied_at_utc AS TEXT), +migration_hash
     FROM {table}
-"""
-SELECT_YOYO_ROW = """
-    SELECT 1
-    FROM {table}
-    WHERE migration_hash = :hash
 """
 SELECT_OLD_YOYO_ROWS = """
     SELECT +id, CAST(ctime AS TEXT)
@@ -134,20 +130,17 @@ class Ledgers:
         there = self._database.execute(SELECT_TABLES, {"sqlx_table": self._sqlx_name, "yoyo_table": self._yoyo_table})
         return self.tables - {"yoyo_lock"} - {str(name) for (name,) in there}
 
-    def record(self, step: Step, elapsed_ns: int = _UNKNOWN_TIME, *, may_stand: bool = True) -> None:
+    def record(self, step: Step, elapsed_ns: int = _UNKNOWN_TIME) -> None:
         """Write that a migration is installed: sqlx's row, yoyo's row, and a line in yoyo's log.
 
-        A row that stands already is left as it is; where none may stand, nobody looks for one.
+        A row that stands already is left as it is.
         """
-        migration = step.migration
-        row = self._sqlx_row(migration) if may_stand else None
-        identity = row.identity if row else self._insert_sqlx_row(migration, elapsed_ns)
-        if not (may_stand and self._is_in_yoyo(migration)):
-            self._backend.mark_one(migration, log=False)
+        identity = self._insert_sqlx_row(step.migration, elapsed_ns)
+        self._backend.mark_one(step.migration, log=False)
         self._log(step, identity)
 
     def record_all(self, outcomes: Sequence[Outcome]) -> None:
-        """Do the same for many that were applied, of which there is no row: each kind of INSERT is prepared once."""
+        """Do the same for many that were applied; SQLite prepares each kind of INSERT once, which is faster."""
         now = _now()
         facts = [_facts(step.migration, elapsed, now) for step, elapsed in outcomes]
         sqlite3.Cursor(self._database.connection).executemany(INSERT_SQLX_ROW.format(table=self._sqlx_table), facts)
@@ -155,11 +148,8 @@ class Ledgers:
         with self._backend.collecting():
             for step, _ in outcomes:
                 migration = step.migration
-                row = rows.get(migration.version)
-                if row is None:
-                    raise self._kept_out(migration)
                 self._backend.mark_one(migration, log=False)
-                self._log(step, row.identity)
+                self._log(step, self._identity(migration, rows.get(migration.version)))
 
     def erase(self, step: Step) -> None:
         """Write that a migration is not installed: no row anywhere, and a line in yoyo's log."""
@@ -190,25 +180,20 @@ class Ledgers:
         self._backend.comment = our_comment(f"{step.action.value}{why}", identity)
         self._backend.log_migration(step.migration, step.action.operation)
 
-    def _sqlx_row(self, migration: Migration) -> SqlxRecord | None:
-        row = self._in_sqlx(SELECT_SQLX_ROW, {"version": migration.version}).fetchone()
-        return SqlxRecord._make(row) if row else None
-
-    def _is_in_yoyo(self, migration: Migration) -> bool:
-        sql = SELECT_YOYO_ROW.format(table=quote_identifier(self._yoyo_table))
-        return self._database.execute(sql, {"hash": migration.hash}).fetchone() is not None
-
     def _insert_sqlx_row(self, migration: Migration, elapsed_ns: int) -> str:
-        """Insert sqlx's row, and return its identity."""
+        """Insert sqlx's row, unless there is one, and return the identity of that which stands."""
         facts = _facts(migration, elapsed_ns, _now())
         inserted = self._in_sqlx(INSERT_SQLX_ROW, facts)
         if inserted.rowcount == 0:
-            raise self._kept_out(migration)
+            row = self._in_sqlx(SELECT_SQLX_ROW, {"version": migration.version}).fetchone()
+            return self._identity(migration, SqlxRecord._make(row) if row else None)
         row = (migration.version, migration.checksum, True, facts["installed_on"], elapsed_ns, inserted.lastrowid or 0)
         return SqlxRecord(*row).identity
 
-    def _kept_out(self, migration: Migration) -> sqlite3.IntegrityError:
-        return sqlite3.IntegrityError(f"a trigger keeps version {migration.version} out of {self._sqlx_table}")
+    def _identity(self, migration: Migration, row: SqlxRecord | None) -> str:
+        if row is None:
+            raise sqlite3.IntegrityError(f"a trigger keeps version {migration.version} out of {self._sqlx_table}")
+        return row.identity
 
     def _in_sqlx(self, template: str, facts: Mapping[str, object] | None = None) -> sqlite3.Cursor:
         return self._database.execute(template.format(table=self._sqlx_table), facts)

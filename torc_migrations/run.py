@@ -140,7 +140,7 @@ class Run:
             started = perf_counter_ns()
             wrote_ledgers = self._run_script(step)
             elapsed_ns = perf_counter_ns() - started
-            self._write(step, elapsed_ns, may_stand=wrote_ledgers)
+            self._write(step, elapsed_ns)
             return (Outcome(step, elapsed_ns), *(self._settle() if wrote_ledgers else ()))
 
     def _perform_outside(self, step: Step) -> tuple[Outcome, ...]:
@@ -224,11 +224,10 @@ class Run:
             raise BadScript(path, f"{path} drops {lost[0]!r}, where its own record has to be written")
         return wrote
 
-    def _write(self, step: Step, elapsed_ns: int, *, may_stand: bool = True) -> None:
-        """Write a step's records; what is applied has none yet, unless its own script may have written them."""
+    def _write(self, step: Step, elapsed_ns: int) -> None:
         self._session.note_writing()
         if step.action is Action.APPLY:
-            self._ledgers.record(step, elapsed_ns, may_stand=may_stand)
+            self._ledgers.record(step, elapsed_ns)
         elif step.action is Action.RECORD:
             self._ledgers.record(step)
         elif step.action is Action.REPAIR:

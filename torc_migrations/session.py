@@ -29,7 +29,7 @@ class Session:
         self.ledgers = ledgers
         self.strict = strict
         self.latest: int | None = None
-        self._recorded: Recorded | None = None
+        self._planned: Recorded | None = None
         self._seen = -1
 
     def on(self, database: Database) -> Session:
@@ -37,12 +37,14 @@ class Session:
         return Session(database, self.source, self.ledgers.of(database), strict=self.strict)
 
     def status(self) -> Status:
-        """Read both ledgers as of one moment."""
+        """Read both ledgers as of one moment, to plan from."""
         with self.database.reading():
-            return self.read()
+            self._planned = self.ledgers.read()
+            return self._compare(self._planned)
 
     def read(self) -> Status:
         """Read both ledgers, in the caller's transaction."""
+        self._planned = None
         return self._compare(self.ledgers.read())
 
     def is_stale(self) -> bool:
@@ -50,20 +52,20 @@ class Session:
         return self.database.version() != self._seen
 
     def read_anew(self) -> Status | None:
-        """Read both ledgers, in the caller's transaction; None where they say what they said last time."""
+        """Read both ledgers, in the caller's transaction, to plan again; None where they say what they said before."""
         recorded = self.ledgers.read()
-        if recorded != self._recorded:
-            return self._compare(recorded)
-        self._seen = self.database.version()
-        return None
+        if recorded == self._planned:
+            self._seen = self.database.version()
+            return None
+        self._planned = recorded
+        return self._compare(recorded)
 
     def note_writing(self) -> None:
-        """Note that we write, so that the ledgers do not say any more what they said last time."""
-        self._recorded = None
+        """Note that we write, so that what was planned from is not what there is any more."""
+        self._planned = None
 
     def _compare(self, recorded: Recorded) -> Status:
         self._seen = self.database.version()
-        self._recorded = recorded
         status = compare(self.source, recorded)
         self.latest = status.latest
         return status

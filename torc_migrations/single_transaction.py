@@ -111,7 +111,7 @@ class AtomicRun(Run):
                 continue
             outcome = Outcome(step, self._run_one(step, touched))
             wrote_ledgers = self._check_ledgers(step, touched)
-            self._write(*outcome, may_stand=wrote_ledgers)
+            self._write(*outcome)
             yield outcome
             for other in self._settle() if wrote_ledgers else ():
                 settled.add(other.step.migration.id)

@@ -304,6 +304,29 @@ def test_file_that_vanishes_during_a_run_is_noticed(sqlite: SQLiteUnderTest, fol
     assert failure.value.report.applied == (1,)
 
 
+def test_file_that_takes_its_place_is_not_harmed_by_a_script_that_commits(sqlite: SQLiteUnderTest, folder, tmp_path):
+    """In WAL mode what such a script commits would go to the log of the other file."""
+    other = tmp_path / "other.db"
+    for path, table in ((sqlite.path, "ours"), (other, "theirs")):
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"CREATE TABLE {table} (x)")
+            connection.executemany(f"INSERT INTO {table} VALUES (?)", [(row,) for row in range(3000)])
+    source = folder({"1_a": "CREATE TABLE a (x);", "2_b": "INSERT INTO a VALUES (1);\nCOMMIT;\nCREATE TABLE b (x);"})
+
+    def replace(_: Outcome) -> None:
+        sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        sqlite.path.rename(tmp_path / "away.db")
+        other.rename(sqlite.path)
+
+    with pytest.raises(errors.DatabaseFailed, match="deleted or replaced"):
+        Migrator(sqlite.path, source).upgrade(observer=replace)
+
+    with closing(sqlite3.connect(sqlite.path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("SELECT count(*) FROM theirs").fetchone() == (3000,)
+
+
 def test_vanished_file_is_created_anew_by_the_next_upgrade(sqlite: SQLiteUnderTest, folder):
     """Nothing is remembered between two calls: a Migrator starts from what is there."""
     migrator = Migrator(sqlite.path, folder(ladder(2)))

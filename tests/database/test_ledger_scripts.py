@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256, sha384
+
 import pytest
 from contract import SQLiteUnderTest, ladder
 
@@ -113,3 +115,79 @@ def test_a_trigger_that_keeps_a_row_out_of_a_ledger_ends_the_run(sqlite: SQLiteU
 
     assert sqlite.ledgers().agreed == (1,)
     assert sqlite.tables().keys() == {"t1"}
+
+
+CREATE_B = "CREATE TABLE IF NOT EXISTS b (x);"
+RECORD_B = f"""
+    INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+    VALUES (2, 'b', TRUE, x'{sha384(CREATE_B.encode()).hexdigest()}', 0);
+    INSERT INTO _yoyo_migration VALUES ('{sha256(b"2_b").hexdigest()}', '2_b', '2026-01-01');
+"""
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+@pytest.mark.parametrize("head", ["", OUTSIDE, IN_PIECES])
+def test_what_a_script_records_in_both_ledgers_is_applied_once_more_or_left(
+    sqlite: SQLiteUnderTest, folder, head, atomic
+):
+    """One script that stands for two, and says so in both ledgers, ends no run in an error."""
+    if atomic and head:
+        return  # what leaves the transaction cannot be part of one
+    source = folder({"1_a": f"{head}{CREATE_B}{RECORD_B}", "2_b": CREATE_B, "3_c": "CREATE TABLE c (x);"})
+
+    report = Migrator(sqlite.path, source).upgrade(atomic=atomic)
+
+    assert {1, 3} <= set(report.applied) <= {1, 2, 3}
+    assert sqlite.ledgers().agreed == (1, 2, 3)
+    assert sqlite.execute("SELECT count(*) FROM _yoyo_migration") == [(3,)]
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+@pytest.mark.parametrize("atomic", [False, True])
+def test_a_trigger_that_keeps_yoyos_ledger_in_step_gets_no_second_row(sqlite: SQLiteUnderTest, folder, keyed, atomic):
+    """Where a row comes into yoyo's ledger with that of sqlx's, by a trigger of an owner's, it is left as it is."""
+    upgrade(sqlite.path, folder(ladder(1)))
+    if not keyed:
+        sqlite.execute("CREATE TABLE copy AS SELECT * FROM _yoyo_migration")
+        sqlite.execute("DROP TABLE _yoyo_migration")
+        sqlite.execute("ALTER TABLE copy RENAME TO _yoyo_migration")
+    key = sha256(b"7_g").hexdigest()
+    sqlite.execute(
+        "CREATE TRIGGER t AFTER INSERT ON _sqlx_migrations BEGIN "
+        f"INSERT INTO _yoyo_migration VALUES ('{key}', '7_g', NEW.installed_on); END"
+    )
+    source = folder({**ladder(1), "7_g": "CREATE TABLE g (x);"})
+
+    assert Migrator(sqlite.path, source).upgrade(atomic=atomic).applied == (7,)
+    assert sqlite.execute("SELECT migration_id FROM _yoyo_migration WHERE migration_id = '7_g'") == [("7_g",)]
+
+
+def test_what_a_script_records_is_checked_even_where_others_write_meanwhile(sqlite: SQLiteUnderTest, folder):
+    """A script's own record of another migration counts at the next plan, whoever causes that."""
+    wrong = RECORD_B.replace(sha384(CREATE_B.encode()).hexdigest(), "00")
+    source = folder({"1_a": wrong, "2_b": CREATE_B, "3_c": "CREATE TABLE c (x);"})
+    sqlite.execute("CREATE TABLE other (x)")
+
+    with pytest.raises(errors.VersionMismatch):
+        Migrator(sqlite.path, source).upgrade(observer=lambda _: sqlite.execute("INSERT INTO other VALUES (1)"))
+
+    assert sqlite.ledgers().agreed == (1, 2)
+
+
+def test_what_a_script_takes_back_is_applied_again_where_others_write_meanwhile(sqlite: SQLiteUnderTest, folder):
+    """What is planned again goes on from what the scripts have left in the ledgers."""
+    first = {"1_a": "CREATE TABLE IF NOT EXISTS a (x);"}
+    key = sha256(b"1_a").hexdigest()
+    back = f"""
+        DELETE FROM _sqlx_migrations WHERE version = 1;
+        DELETE FROM _yoyo_migration WHERE migration_hash = '{key}';
+        DELETE FROM _yoyo_log WHERE migration_hash = '{key}';
+    """
+    upgrade(sqlite.path, folder(first))
+    source = folder({**first, "2_b": back, "3_c": "CREATE TABLE c (x);"})
+    sqlite.execute("CREATE TABLE other (x)")
+
+    report = Migrator(sqlite.path, source).upgrade(observer=lambda _: sqlite.execute("INSERT INTO other VALUES (1)"))
+
+    assert report.applied == (2, 1, 3)
+    assert sqlite.ledgers().agreed == (1, 2, 3)

@@ -291,6 +291,10 @@ def test_file_that_a_script_attaches_is_let_go_of(sqlite: SQLiteUnderTest, folde
         ("DROP TABLE _yoyo_log;", errors.BadScript),
         ("SAVEPOINT s;\nROLLBACK;", errors.BadScript),
         ("EXPLAIN COMMIT;\nCOMMIT;", errors.BadScript),
+        ("-- create index later\nDELETE FROM parent;", errors.ForeignKeyViolations),
+        ("-- create table p\nDROP TABLE parent;\n-- create table parent\n", errors.ForeignKeyViolations),
+        ("/* 1 */ DROP TABLE _yoyo_log; /* 2 */ CREATE TABLE two (x);", errors.BadScript),
+        ("-- create table two\nROLLBACK;\n-- create table two\nCREATE TABLE two (x);", errors.BadScript),
     ],
 )
 @pytest.mark.parametrize("atomic", [False, True])
