@@ -338,6 +338,8 @@ def judge(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, log: Sequence[LogEnt
     last = log[-1]
     if _APPLIED.get(last.operation, marked) is not marked:
         return _OUT_OF_STEP  # a stock yoyo was killed between its log and its ledger
+    if marked is (sqlx is not None):
+        return _verdict(marked)
     word, since = last.word, 0
     while word is None and since < len(log) - 1:
         since += 1
@@ -354,14 +356,12 @@ def _verdict(installed: bool) -> Verdict:
 
 
 def _without_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, last: LogEntry) -> Verdict:
-    if (sqlx is None) == (yoyo is None) or sqlx is None:
-        return _verdict(yoyo is not None)
-    return _later(sqlx, last)
+    return _verdict(yoyo is not None) if sqlx is None else _later(sqlx, last)
 
 
 def _since_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, since: Sequence[LogEntry]) -> Verdict:
     """Judge by the lines since ours, where sqlx has written too."""
-    if not since or (sqlx is None) == (yoyo is None):
+    if not since:
         return _verdict(sqlx is not None)
     if sqlx is None:
         return _vanished(since)
