@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "torc_migrations"
 TESTS = {
     "script": ("tests/core/test_script.py", "tests/database/test_scripts.py"),
-    "status": ("tests/core/test_status.py", "tests/core/test_ledger_model.py"),
+    "judgement": ("tests/core/test_judgement.py", "tests/core/test_ledger_model.py"),
     "plan": ("tests/core/test_plan.py", "tests/database/test_ledger_scripts.py"),
     "ledger": (
         "tests/database/test_mending.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -11,20 +12,22 @@ from typing import NamedTuple
 
 import pytest
 
+import torc_migrations
+
 PACKAGE = Path(__file__).parent.parent / "torc_migrations"
 NAME = PACKAGE.name
 
 # From the ground up: a module imports from floors below its own, never from its own or from above.
 FLOORS = (
-    ("_version", "driver", "log", "migration_error", "plain_arguments", "values"),
+    ("_version", "driver", "log", "migration_error", "plain_arguments", "tables", "values"),
     ("execution_errors",),
     ("errors",),
     ("authorizer", "index_report", "listing", "script", "url"),
     ("checksum", "disk", "lock", "names", "query_plan"),
     ("migration",),
-    ("combination", "connection", "expectation", "status"),
+    ("combination", "connection", "expectation", "judgement"),
     ("database", "plan"),
-    ("backend", "copying", "foreign_keys", "picture", "snapshot"),
+    ("backend", "copying", "foreign_keys", "glance", "picture", "snapshot"),
     ("row_guard", "witness"),
     ("execution",),
     ("ledger",),
@@ -32,7 +35,7 @@ FLOORS = (
     ("doctor", "rehearsal_report", "session"),
     ("run",),
     ("rehearsal", "restoration", "single_transaction"),
-    ("round_trip",),
+    ("round_trips",),
     ("migrator",),
     ("verification",),
     ("inspection", "maintenance"),
@@ -50,7 +53,7 @@ GUESTS = {
     "dotenv": {"config"},
 }
 # Deciding is done with values: these touch neither a database nor a disk. (`script` asks SQLite's tokenizer.)
-PURE = ("errors", "execution_errors", "names", "script", "status", "plan", "checksum")
+PURE = ("errors", "execution_errors", "names", "script", "judgement", "plan", "checksum")
 EDGES = {"os", "io", "pathlib", "shutil", "socket", "sqlite3", "subprocess", "tempfile", "threading", "time"}
 # What is not loaded with the package, because `upgrade` with nothing to do has no use for it.
 DEAR = {
@@ -196,3 +199,11 @@ def test_every_module_says_its_duty(module):
     """A module begins with its duty, and its name says more than that it is useful."""
     assert ast.get_docstring(tree(module)) or module == "_version"
     assert not NAMES_THAT_SAY_NOTHING & set(module.split("_"))
+
+
+def test_no_module_is_called_like_a_function():
+    """Importing a module puts it into the package by its name, where it would take the function's place."""
+    functions = {name for name in torc_migrations.__all__ if inspect.isfunction(getattr(torc_migrations, name))}
+
+    assert {"status", "upgrade", "round_trip"} <= functions
+    assert functions & set(modules()) == set()

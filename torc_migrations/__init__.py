@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from torc_migrations import errors
 from torc_migrations.connection import DatabaseLike
-from torc_migrations.migration import SourceLike
 from torc_migrations.migrator import Migrator, OnNewer, Operation
 from torc_migrations.plan import Report
-from torc_migrations.status import Status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
 
+    from torc_migrations.judgement import Status
+    from torc_migrations.migration import SourceLike
     from torc_migrations.rehearsal_report import Rehearsal
     from torc_migrations.restoration import Restoration
-    from torc_migrations.round_trip import RoundTrip
+    from torc_migrations.round_trips import RoundTrip
     from torc_migrations.verification import Finding
 
 __all__ = [

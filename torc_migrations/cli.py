@@ -7,8 +7,8 @@ import sys
 from contextlib import AbstractContextManager, contextmanager, suppress
 
 from torc_migrations.errors import MigrationError, UrlError
+from torc_migrations.listing import SHIPPED
 from torc_migrations.log import on_first_use
-from torc_migrations.migration import SHIPPED, discover
 from torc_migrations.migrator import Migrator
 from torc_migrations.plain_arguments import parse_plain
 from torc_migrations.plan import plan_text, skipped_text
@@ -101,6 +101,7 @@ def _source(settings: Settings) -> SourceLike:
     folders = [source.value for source in settings.sources]
     if len(folders) > 1:
         from torc_migrations.combination import combine
+        from torc_migrations.migration import discover
 
         return combine(tuple(discover(folder, ignored_chars=settings.ignored_chars) for folder in folders))
     return folders[0] if folders else None
@@ -297,6 +298,7 @@ def _new(options: Namespace, terminal: Terminal) -> int:
 
 def _export(options: Namespace, terminal: Terminal) -> int:
     from torc_migrations.folder_cli import export
+    from torc_migrations.migration import discover
 
     return export(options, terminal, discover(_source(_settings(options, terminal))))
 

@@ -10,7 +10,7 @@ from torc_migrations.migration import Layout, Migration, Script, Source
 from torc_migrations.scratch import Made, objects_made
 
 if TYPE_CHECKING:
-    from torc_migrations.status import Entry, Status
+    from torc_migrations.judgement import Entry, Status
 
 
 class Symptom(NamedTuple):

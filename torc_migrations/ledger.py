@@ -8,7 +8,8 @@ from time import gmtime, strftime
 from torc_migrations.connection import quote_identifier
 from torc_migrations.database import Database
 from torc_migrations.driver import sqlite3
-from torc_migrations.status import NO_ROW, LogEntry, Recorded, SqlxRecord, YoyoRecord, our_comment
+from torc_migrations.judgement import NO_ROW, LogEntry, Recorded, SqlxRecord, YoyoRecord, our_comment
+from torc_migrations.tables import SQLX_TABLE, YOYO_TABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from torc_migrations.backend import LedgerBackend
     from torc_migrations.migration import Migration
     from torc_migrations.plan import Outcome, Step
-
-YOYO_TABLE = "_yoyo_migration"
-SQLX_TABLE = "_sqlx_migrations"
 
 _UNKNOWN_TIME = -1
 _LONGEST_REASON = 150  # yoyo's column holds 255 letters

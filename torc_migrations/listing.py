@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from codecs import utf_8_decode
 from operator import itemgetter
 
 from torc_migrations.errors import SourceError
@@ -19,7 +20,7 @@ File: TypeAlias = "tuple[str, Location]"
 SHIPPED = "the torc schema that ships with this package"
 
 _TO_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # Windows would mend line endings
-_SMALL = 65_536
+_SMALL = _PIECE = 65_536
 _name = itemgetter(0)
 
 
@@ -111,3 +112,27 @@ def read_bytes(path: str) -> bytes:
         os.close(file)
     with open(path, "rb", buffering=0) as big:
         return big.read()
+
+
+def read_once(path: str) -> bytes:
+    """Read a small file with one call; cut short at worst, by a signal, so for those who compare it with a checksum."""
+    file = os.open(path, _TO_READ)
+    try:
+        sql = os.read(file, _SMALL)
+    finally:
+        os.close(file)
+    return sql if len(sql) < _SMALL else read_bytes(path)
+
+
+def find_bad_byte(sql: bytes) -> int | None:
+    """Return the offset of a NUL, or of the first byte that is not UTF-8; that a file is ASCII is seen fastest."""
+    if b"\0" in sql:
+        return sql.index(b"\0")
+    begin = len(sql) if sql.isascii() else 0
+    while begin < len(sql):  # piece by piece, because as text a letter may take four times its bytes
+        piece = sql[begin : begin + _PIECE]
+        try:
+            begin += utf_8_decode(piece, "strict", begin + len(piece) == len(sql))[1]
+        except UnicodeDecodeError as error:
+            return begin + error.start
+    return None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from codecs import utf_8_decode
 from functools import cache
 
 from torc_migrations.checksum import checksum, is_twin, sha256
 from torc_migrations.errors import BadDependency, BadScript, SourceError
 from torc_migrations.listing import SHIPPED as SHIPPED  # where the other rooms look for it
-from torc_migrations.listing import list_files, read_bytes
+from torc_migrations.listing import find_bad_byte, list_files, read_bytes
 from torc_migrations.names import Layout as Layout
 from torc_migrations.names import Named, read_names
 from torc_migrations.values import NamedTuple
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from torc_migrations.script import Directives
 
 SourceLike: TypeAlias = "str | os.PathLike[str] | Traversable | Source | None"
-
-_PIECE = 65_536
 
 
 @cache
@@ -104,20 +101,14 @@ def _restored_script(path: str, sql: bytes | None) -> Script:
 
 
 def _checked(path: str, sql: bytes) -> bytes:
-    """Return the bytes if they can be run; most files are ASCII, and that is seen fastest."""
-    if b"\0" in sql:
-        raise _bad_byte(path, sql, sql.index(b"\0"), "holds a NUL byte")
-    begin = len(sql) if sql.isascii() else 0
-    while begin < len(sql):  # piece by piece, because as text a letter may take four times its bytes
-        piece = sql[begin : begin + _PIECE]
-        try:
-            begin += utf_8_decode(piece, "strict", begin + len(piece) == len(sql))[1]
-        except UnicodeDecodeError as error:
-            raise _bad_byte(path, sql, begin + error.start, "is not UTF-8") from error
-    return sql
+    offset = find_bad_byte(sql)
+    if offset is None:
+        return sql
+    raise _bad_byte(path, sql, offset)
 
 
-def _bad_byte(path: str, sql: bytes, offset: int, what: str) -> BadScript:
+def _bad_byte(path: str, sql: bytes, offset: int) -> BadScript:
+    what = "is not UTF-8" if sql[offset] else "holds a NUL byte"
     where = _reader().place(sql, offset)
     return BadScript(
         path,

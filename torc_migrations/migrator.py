@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from torc_migrations.connection import DatabaseLike
 from torc_migrations.database import open_database
-from torc_migrations.ledger import SQLX_TABLE, YOYO_TABLE, Ledgers
+from torc_migrations.glance import is_settled
+from torc_migrations.listing import SHIPPED
 from torc_migrations.log import logger
-from torc_migrations.migration import SHIPPED, Migration, SourceLike, discover
 from torc_migrations.plan import (
     Action,
     Direction,
@@ -21,8 +21,7 @@ from torc_migrations.plan import (
     plan_trust,
     plan_upgrade,
 )
-from torc_migrations.session import Session
-from torc_migrations.status import Status
+from torc_migrations.tables import SQLX_TABLE, YOYO_TABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,10 +29,13 @@ if TYPE_CHECKING:
     from typing import Literal, TypeAlias
 
     from torc_migrations.doctor import Diagnosis
+    from torc_migrations.judgement import Status
+    from torc_migrations.migration import Migration, SourceLike
     from torc_migrations.rehearsal_report import Rehearsal
     from torc_migrations.restoration import Restoration
-    from torc_migrations.round_trip import RoundTrip
+    from torc_migrations.round_trips import RoundTrip
     from torc_migrations.run import Judge, Observer, Run, Safeguard
+    from torc_migrations.session import Session
 
 OnNewer: TypeAlias = "Literal['accept', 'refuse']"
 Ledger: TypeAlias = "Literal['yoyo', 'sqlx']"
@@ -123,6 +125,8 @@ class Migrator:
             MigrationError: any of them; its `report` tells what was done before.
             BadScript: with `atomic`, also where a script cannot be part of one transaction; nothing is run then.
         """
+        if target is None and self._is_settled():
+            return Report(Plan(Direction.UP, ()), ())
         return self._run(self._judge("upgrade", target), observer, atomic=atomic)
 
     def apply(self, *versions: int, observer: Observer | None = None) -> Report:
@@ -182,7 +186,7 @@ class Migrator:
             MigrationError: the source or the database cannot be used; what is wrong with a script is a finding.
         """
         from torc_migrations.rehearsal import copied
-        from torc_migrations.round_trip import make_round_trip, on_scratch
+        from torc_migrations.round_trips import make_round_trip, on_scratch
 
         with self._session() as session:
             if fresh or not (session.objects() or session.status().installed):
@@ -281,6 +285,18 @@ class Migrator:
         with self._session() as session:
             return plan_rollback(session.status(), target, ignore_missing=self.ignore_missing)
 
+    def _is_settled(self) -> bool:
+        """Tell whether it is plain to see that an upgrade has nothing to do."""
+        source = self.source
+        return (source is None or isinstance(source, (str, os.PathLike))) and is_settled(
+            self.database,
+            source,
+            lock_timeout=self.lock_timeout,
+            yoyo_table=self.migration_table,
+            sqlx_table=self.sqlx_table,
+            ignored_chars=self.ignored_chars,
+        )
+
     def _judge(self, operation: Operation, target: int | None) -> Judge:
         if operation == "upgrade":
             return lambda status: plan_upgrade(status, target, **self._leniency())
@@ -299,6 +315,10 @@ class Migrator:
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
+        from torc_migrations.ledger import Ledgers  # which `is_settled` has no use for, nor for what they load
+        from torc_migrations.migration import discover
+        from torc_migrations.session import Session
+
         source = discover(self.source, ignored_chars=self.ignored_chars)
         with open_database(self.database, lock_timeout=self.lock_timeout) as database:
             ledgers = Ledgers(database, self.migration_table, self.sqlx_table)

@@ -15,14 +15,14 @@ from torc_migrations.errors import (
     VersionTooNew,
     VersionTooOld,
 )
-from torc_migrations.migration import Migration, Script
-from torc_migrations.status import Entry, Status
 from torc_migrations.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
+    from torc_migrations.judgement import Entry, Status
+    from torc_migrations.migration import Migration, Script
     from torc_migrations.snapshot import Snapshot
 
 

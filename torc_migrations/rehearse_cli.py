@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from torc_migrations.migrator import Migrator
     from torc_migrations.rehearsal_report import Rehearsal
-    from torc_migrations.round_trip import RoundTrip
+    from torc_migrations.round_trips import RoundTrip
     from torc_migrations.terminal import Terminal
 
 _EXAMPLES = """\

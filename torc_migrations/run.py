@@ -17,9 +17,9 @@ from torc_migrations.execution import (
     warn_of_switch,
 )
 from torc_migrations.foreign_keys import new_violations, violations
+from torc_migrations.judgement import Status
 from torc_migrations.log import logger
 from torc_migrations.plan import Action, Outcome, Plan, Report, Step, duration_text, plan_settling
-from torc_migrations.status import Status
 
 if TYPE_CHECKING:
     from torc_migrations.authorizer import Touched

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torc_migrations.connection import read_tables
 from torc_migrations.errors import OtherSchema
-from torc_migrations.status import State, Status, compare
+from torc_migrations.judgement import State, Status, compare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from torc_migrations.database import Database
+    from torc_migrations.judgement import Recorded
     from torc_migrations.ledger import Ledgers
     from torc_migrations.migration import Source
-    from torc_migrations.status import Recorded
 
 
 class Session:

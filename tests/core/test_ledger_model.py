@@ -19,8 +19,8 @@ import pytest
 from values import NO_ROW, history, migration, source
 
 from torc_migrations.errors import MigrationError
+from torc_migrations.judgement import LogEntry, Recorded, SqlxRecord, Status, Verdict, YoyoRecord, compare
 from torc_migrations.plan import Action, Plan, Step, plan_rollback, plan_upgrade
-from torc_migrations.status import LogEntry, Recorded, SqlxRecord, Status, Verdict, YoyoRecord, compare
 
 LENGTH = 6
 MIGRATION = migration(1)

@@ -29,6 +29,7 @@ from torc_migrations.errors import (
     VersionTooNew,
     VersionTooOld,
 )
+from torc_migrations.judgement import Status
 from torc_migrations.plan import (
     Action,
     Direction,
@@ -44,7 +45,6 @@ from torc_migrations.plan import (
     plan_trust,
     plan_upgrade,
 )
-from torc_migrations.status import Status
 
 ONE, TWO, THREE, FOUR = (migration(version) for version in (1, 2, 3, 4))
 ALL = (ONE, TWO, THREE)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from hashlib import sha256, sha384
 
-from torc_migrations.migration import Layout, Migration, Script, Source
-from torc_migrations.status import (
+from torc_migrations.judgement import (
     NO_ROW as NO_ROW,
 )
-from torc_migrations.status import (
+from torc_migrations.judgement import (
     Entry,
     LogEntry,
     Recorded,
@@ -19,6 +18,7 @@ from torc_migrations.status import (
     compare,
     our_comment,
 )
+from torc_migrations.migration import Layout, Migration, Script, Source
 
 SECOND = "2026-01-01 00:00:00"
 LATER = "2026-01-01 00:00:01"

@@ -9,6 +9,7 @@ import pytest
 from book_shop import MADE
 from contract import SQLiteUnderTest, ladder
 
+import torc_migrations
 from torc_migrations import Migrator, errors, round_trip, upgrade
 
 ROW = "CREATE TABLE t (a, b);\nINSERT INTO t VALUES (1, 2), (3, 4);\n"
@@ -200,3 +201,10 @@ def test_json_tells_the_same(folder):
     told = json.loads(json.dumps(result.as_dict()))
     assert (told["ok"], told["untried"], told["trips"][0]["ok"], told["trips"][1]["id"]) == (False, [], True, "2_bad")
     assert told["trips"][1]["findings"][0] == "its down script leaves index i behind"
+
+
+def test_it_can_be_asked_for_again():
+    """The package's function stays the package's function, whatever is loaded meanwhile."""
+    results = [torc_migrations.round_trip(), torc_migrations.round_trip()]
+
+    assert [result.findings for result in results] == [(), ()]

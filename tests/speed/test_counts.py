@@ -24,20 +24,11 @@ Install = Callable[[int], Installed]
 
 # What may be loaded of ours before there is something to do.
 ENGINE = {
-    *(
-        "checksum",
-        "connection",
-        "database",
-        "driver",
-        "errors",
-        "execution_errors",
-        "ledger",
-        "listing",
-        "log",
-        "migration",
-    ),
-    *("migration_error", "migrator", "names", "plan", "session", "status", "url", "values"),
+    *("checksum", "connection", "database", "driver", "errors", "execution_errors", "glance", "listing", "log"),
+    *("migration_error", "migrator", "plan", "tables", "url", "values"),
 }
+# What `status` loads besides, and an upgrade where there is more to see than at a glance.
+JUDGEMENT = {"judgement", "ledger", "migration", "names", "session"}
 COMMAND = ENGINE | {"cli", "config", "plain_arguments", "terminal"}
 # What is dear to load, and what no way to an empty plan has any use for.
 FORBIDDEN = {
@@ -48,9 +39,13 @@ FORBIDDEN = {
     *("yoyo", "zipfile"),
 }
 STATEMENTS = 11  # for each migration
-MOST_MODULES = 55  # of all, Python's own too; 48 with Python 3.11
+MOST_MODULES = 46  # of all, Python's own too; 39 with Python 3.11
 
 NOTHING_TO_DO = "from torc_migrations import upgrade; assert not upgrade({database!r}, {source!r}).outcomes"
+GLANCE = """
+tables = dict(yoyo_table="_yoyo_migration", sqlx_table="_sqlx_migrations")
+assert not is_settled({database!r}, {source!r}, lock_timeout=9, **tables)
+"""
 COMMAND_WITH_NOTHING_TO_DO = """
 import os
 os.chdir({folder!r})
@@ -85,15 +80,15 @@ def test_an_upgrade_with_nothing_to_do_loads_nothing_more(install: Install):
 
 @pytest.mark.parametrize("verb", ["upgrade", "status"])
 def test_the_command_with_nothing_to_do_loads_little(install: Install, tmp_path: Path, verb):
-    """The command adds its own four modules, and no parser of arguments."""
+    """The command adds its own four modules, `status` those that judge; no parser of arguments."""
     installed = install(3)
     code = COMMAND_WITH_NOTHING_TO_DO.replace('"upgrade"', repr(verb))
 
     counted = run(code.format(folder=str(tmp_path), database=str(installed.database), source=str(installed.source)))
 
-    assert counted.ours == COMMAND
+    assert counted.ours == (COMMAND if verb == "upgrade" else COMMAND | JUDGEMENT)
     assert counted.modules & FORBIDDEN == set()
-    assert len(counted.modules) <= MOST_MODULES
+    assert len(counted.modules) <= MOST_MODULES + len(JUDGEMENT)
 
 
 def test_each_up_script_is_opened_once(install: Install):
@@ -107,6 +102,17 @@ def test_each_up_script_is_opened_once(install: Install):
     assert counted.of("os.scandir") == [str(installed.source)]
     assert counted.of("os.listdir") == []
     assert len(counted.of("sqlite3.connect")) == 1
+
+
+def test_a_glance_opens_no_script_where_one_is_pending(install: Install):
+    """So that each up script is read once, whether there is something to do or not."""
+    installed = install(5)
+    write_migrations(installed.source, [6])
+    code = GLANCE.format(database=str(installed.database), source=str(installed.source))
+
+    counted = run(code, before_watching="from torc_migrations.glance import is_settled")
+
+    assert counted.of("open") == []
 
 
 def executed(database: Path, source: Path) -> list[str]:

@@ -21,8 +21,8 @@ from values import (
 )
 
 from torc_migrations.checksum import checksum
+from torc_migrations.judgement import Entry, State, Status, Verdict, compare, judge
 from torc_migrations.migration import Script
-from torc_migrations.status import Entry, State, Status, Verdict, compare, judge
 
 ONE, TWO, THREE = migration(1), migration(2), migration(3)
 ROW = sqlx_row(ONE)

@@ -18,10 +18,10 @@ from torc_migrations.witness import WitnessedDatabase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from torc_migrations.judgement import Status
     from torc_migrations.migration import Migration
     from torc_migrations.run import Judge
     from torc_migrations.session import Session
-    from torc_migrations.status import Status
 
 CHECK_INTEGRITY = "PRAGMA main.integrity_check(3)"
 

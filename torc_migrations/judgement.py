@@ -348,7 +348,7 @@ def judge(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, log: Sequence[LogEnt
         return _without_our_word(sqlx, yoyo, last)
     if word == (sqlx.identity if sqlx else NO_ROW):
         return _INSTALLED if marked else _PENDING  # sqlx has not written; yoyo's last word is in the log
-    return _since_our_word(sqlx, yoyo, log[len(log) - since :])
+    return _since_our_word(sqlx, log[len(log) - since :])
 
 
 def _verdict(installed: bool) -> Verdict:
@@ -359,7 +359,7 @@ def _without_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, last: Lo
     return _verdict(yoyo is not None) if sqlx is None else _later(sqlx, last)
 
 
-def _since_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, since: Sequence[LogEntry]) -> Verdict:
+def _since_our_word(sqlx: SqlxRecord | None, since: Sequence[LogEntry]) -> Verdict:
     """Judge by the lines since ours, where sqlx has written too."""
     if not since:
         return _verdict(sqlx is not None)

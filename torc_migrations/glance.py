@@ -1,0 +1,124 @@
+"""See at a glance that there is nothing to do, as nearly every start of a service finds.
+
+It is the plainest case only, in which `compare` and `plan_upgrade` would find no step and nothing to say; tests hold it
+to that. All else is left to them: what is pending, amiss, or was once rolled back; hooks, dependencies, other files,
+names of yoyo's own.
+"""
+
+from __future__ import annotations
+
+from torc_migrations.checksum import checksum, sha256
+from torc_migrations.connection import quote_identifier
+from torc_migrations.database import open_database
+from torc_migrations.driver import sqlite3
+from torc_migrations.listing import find_bad_byte, list_files, read_once
+from torc_migrations.values import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Set
+
+    from torc_migrations.connection import DatabaseLike
+    from torc_migrations.database import Database
+    from torc_migrations.listing import File, Location
+
+_SURELY = 18  # so many digits are a version that fits into 64 bits
+_DATE = len("20230101")  # yoyo's own names may begin with one
+
+# A plus hides a column's declared type, for which the owner of a lent connection may have a converter.
+SELECT_CHECKSUMS = """
+    SELECT +version, CASE WHEN success THEN checksum END
+    FROM {table}
+"""
+SELECT_MARKED = """
+    SELECT +migration_hash
+    FROM {table}
+"""
+SELECT_TAKEN_BACK = """
+    SELECT 1
+    FROM _yoyo_log
+    WHERE operation NOT IN ('apply', 'mark')
+    LIMIT 1
+"""
+
+
+class _Recorded(NamedTuple):
+    """What the ledgers say: checksums by version in sqlx's, the hashes of ids in yoyo's."""
+
+    checksums: Mapping[int, bytes | None]
+    marked: Set[str]
+
+
+def is_settled(
+    database: DatabaseLike,
+    source: str | os.PathLike[str] | None,
+    *,
+    lock_timeout: float,
+    yoyo_table: str,
+    sqlx_table: str,
+    ignored_chars: str = "",
+) -> bool:
+    """Tell whether every migration of a folder is installed as it stands, and everything says so in the plainest way.
+
+    Writes nothing. The files are read last, and only where no version is pending.
+
+    Raises:
+        SourceError, UrlError: the folder or the database cannot be read.
+        LockTimeout: the database could not be read for `lock_timeout` seconds.
+    """
+    ups = _plain_ups(list_files(source)[1])
+    if not ups:
+        return False
+    with open_database(database, lock_timeout=lock_timeout) as opened, opened.reading():
+        recorded = _read(opened, ups, yoyo_table, sqlx_table)
+    return recorded is not None and _agree(ups, recorded, ignored_chars)
+
+
+def _plain_ups(files: list[File]) -> dict[int, File] | None:
+    """Return the up files by version, as their stems and paths, or None where there is a name to think about."""
+    kinds: dict[str, dict[str, Location]] = {"sql": {}, "rollback.sql": {}, "up.sql": {}, "down.sql": {}}
+    for name, path in files:
+        stem, _, kind = name.partition(".")
+        if kind in kinds:
+            kinds[kind][stem] = path
+    yoyo_ups, yoyo_downs, sqlx_ups, sqlx_downs = kinds.values()
+    ups, downs = (sqlx_ups, sqlx_downs) if sqlx_ups else (yoyo_ups, yoyo_downs)
+    # What is not among them is of another kind or of the other layout, or is called like another one.
+    if len(ups) + len(downs) != len(files) or not ups.keys() >= downs.keys():
+        return None
+    by_version = {}
+    for file in ups.items():
+        number, underscore, _ = file[0].partition("_")
+        plain = number.isdigit() and number.isascii() and len(number) <= _SURELY and len(number) != _DATE
+        if not (underscore and plain):
+            return None
+        by_version[int(number)] = file
+    return by_version if len(by_version) == len(ups) else None
+
+
+def _read(database: Database, versions: Mapping[int, object], yoyo_table: str, sqlx_table: str) -> _Recorded | None:
+    """Read the ledgers, or return None where they know other versions, took one back, or lack a table."""
+    try:
+        checksums = dict(database.execute(SELECT_CHECKSUMS.format(table=sqlx_table)))
+        if checksums.keys() != versions.keys() or database.execute(SELECT_TAKEN_BACK).fetchone():
+            return None
+        marked = database.execute(SELECT_MARKED.format(table=quote_identifier(yoyo_table)))
+        return _Recorded(checksums, {key for (key,) in marked})
+    except sqlite3.OperationalError:
+        return None  # who looks closer says what it is
+
+
+def _agree(ups: Mapping[int, File], recorded: _Recorded, ignored_chars: str) -> bool:
+    """Tell whether the files are those that the ledgers tell of; what is wrong with one is for others to say."""
+    checksums, marked = recorded
+    for version, (stem, path) in ups.items():
+        if sha256(stem.encode()).hexdigest() not in marked or not isinstance(path, str):
+            return False
+        try:
+            sql = read_once(path)
+        except OSError:
+            return False
+        if b"depends" in sql or find_bad_byte(sql) is not None or checksum(sql, ignored_chars) != checksums[version]:
+            return False
+    return True
