@@ -9,7 +9,7 @@ import getpass
 import os
 import socket
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,11 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
     list_tables_sql = "SELECT +name FROM sqlite_master WHERE type = 'table'"
     # A row that stands already is left as it is.
     mark_migration_sql = (
+        "INSERT INTO {0.migration_table_quoted} "
+        "({quoted.migration_hash}, {quoted.migration_id}, {quoted.applied_at_utc}) "
+        "VALUES (:migration_hash, :migration_id, :when) ON CONFLICT ({quoted.migration_hash}) DO NOTHING"
+    )
+    mark_without_key_sql = (
         "INSERT INTO {0.migration_table_quoted} "
         "({quoted.migration_hash}, {quoted.migration_id}, {quoted.applied_at_utc}) "
         "SELECT :migration_hash, :migration_id, :when WHERE NOT EXISTS "
@@ -91,7 +96,7 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
                 parameters[name] = value.isoformat(" ")
         cursor = sqlite3.Cursor(self._connection)
         if self._collected is None:
-            return cursor.execute(sql, parameters)
+            return self._unless_marked(sql, lambda sql: cursor.execute(sql, parameters))
         self._collected.setdefault(sql, []).append(parameters)
         return cursor
 
@@ -105,7 +110,26 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
         finally:
             self._collected = self._moment = None
         for sql, parameters in collected.items():
-            sqlite3.Cursor(self._connection).executemany(sql, parameters)
+            self._execute_many(sql, parameters)
+
+    def _execute_many(self, sql: str, parameters: list[Mapping[str, object]]) -> None:
+        cursor = sqlite3.Cursor(self._connection)
+        self._unless_marked(sql, lambda sql: cursor.executemany(sql, parameters))
+
+    def _unless_marked(self, sql: str, act: Callable[[str], sqlite3.Cursor]) -> sqlite3.Cursor:
+        if sql is not self._formatted.get(self.mark_migration_sql):
+            return act(sql)
+        return self.unless_there(act, sql, self.format_sql(self.mark_without_key_sql))
+
+    @staticmethod
+    def unless_there(act: Callable[[str], sqlite3.Cursor], sql: str, without_key: str) -> sqlite3.Cursor:
+        """Insert what no row stands for; where a ledger was copied without its key they are looked for."""
+        try:
+            return act(sql)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                raise
+            return act(without_key)
 
     def format_sql(self, s: str, **kwargs: str) -> str:
         """Put the names of tables and columns into one of yoyo's templates, once."""

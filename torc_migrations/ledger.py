@@ -13,7 +13,7 @@ from torc_migrations.tables import SQLX_TABLE, YOYO_TABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     from torc_migrations.backend import LedgerBackend
@@ -54,6 +54,11 @@ SELECT_SQLX_ROW = f"""
     WHERE version = :version
 """
 INSERT_SQLX_ROW = """
+    INSERT INTO {table} (version, description, installed_on, success, checksum, execution_time)
+    VALUES (:version, :description, :installed_on, TRUE, :checksum, :execution_time)
+    ON CONFLICT (version) DO NOTHING
+"""
+INSERT_SQLX_ROW_WITHOUT_KEY = """
     INSERT INTO {table} (version, description, installed_on, success, checksum, execution_time)
     SELECT :version, :description, :installed_on, TRUE, :checksum, :execution_time
     WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE version = :version)
@@ -141,7 +146,8 @@ class Ledgers:
         """Do the same for many that were applied; SQLite prepares each kind of INSERT once, which is faster."""
         now = _now()
         facts = [_facts(step.migration, elapsed, now) for step, elapsed in outcomes]
-        sqlite3.Cursor(self._database.connection).executemany(INSERT_SQLX_ROW.format(table=self._sqlx_table), facts)
+        cursor = sqlite3.Cursor(self._database.connection)
+        self._insert(lambda sql: cursor.executemany(sql.format(table=self._sqlx_table), facts))
         rows = self._read_sqlx()
         with self._backend.collecting():
             for step, _ in outcomes:
@@ -181,12 +187,15 @@ class Ledgers:
     def _insert_sqlx_row(self, migration: Migration, elapsed_ns: int) -> str:
         """Insert sqlx's row, unless there is one, and return the identity of that which stands."""
         facts = _facts(migration, elapsed_ns, _now())
-        inserted = self._in_sqlx(INSERT_SQLX_ROW, facts)
+        inserted = self._insert(lambda sql: self._in_sqlx(sql, facts))
         if inserted.rowcount == 0:
             row = self._in_sqlx(SELECT_SQLX_ROW, {"version": migration.version}).fetchone()
             return self._identity(migration, SqlxRecord._make(row) if row else None)
         row = (migration.version, migration.checksum, True, facts["installed_on"], elapsed_ns, inserted.lastrowid or 0)
         return SqlxRecord(*row).identity
+
+    def _insert(self, act: Callable[[str], sqlite3.Cursor]) -> sqlite3.Cursor:
+        return self._backend.unless_there(act, INSERT_SQLX_ROW, INSERT_SQLX_ROW_WITHOUT_KEY)
 
     def _identity(self, migration: Migration, row: SqlxRecord | None) -> str:
         if row is None:
