@@ -1,4 +1,4 @@
-"""Change a module in one place at a time, and see whether its tests notice: `python benchmarks/mutants.py status`.
+"""Change a module in one place at a time, and see whether its tests notice: `python benchmarks/mutants.py judgement`.
 
 Prints each change that no test noticed, and how many were noticed. Nothing on disk is touched: the changed module is
 compiled in memory, in a process of its own, so only tests that run in that process count.

@@ -326,11 +326,11 @@ class Database:
             if "no such table" in str(error):
                 return None
             raise
-        if row is None:
+        if row is None or not isinstance(row[0], int):  # which yoyo's own are
             return None
         from torc_migrations.lock import YoyoHolder
 
-        return YoyoHolder(int(row[0]), str(row[1]))
+        return YoyoHolder(row[0], str(row[1]))
 
     def _check_file(self) -> None:
         """Make sure that we write to the file that others find under its name; in WAL mode SQLite does not look."""

@@ -26,18 +26,19 @@ if TYPE_CHECKING:
 _SURELY = 18  # so many digits are a version that fits into 64 bits
 _DATE = len("20230101")  # yoyo's own names may begin with one
 
-# A plus hides a column's declared type, for which the owner of a lent connection may have a converter.
+# A plus hides a column's declared type, for which the owner of a lent connection may have a converter. An index might
+# give two rows of one version in another order than the table does, or say something else if it is damaged.
 SELECT_CHECKSUMS = """
     SELECT +version, CASE WHEN success THEN checksum END
-    FROM {table}
+    FROM {table} NOT INDEXED
 """
 SELECT_MARKED = """
     SELECT +migration_hash
-    FROM {table}
+    FROM {table} NOT INDEXED
 """
 SELECT_TAKEN_BACK = """
     SELECT 1
-    FROM _yoyo_log
+    FROM _yoyo_log NOT INDEXED
     WHERE operation NOT IN ('apply', 'mark')
     LIMIT 1
 """
@@ -75,7 +76,7 @@ def is_settled(
     return recorded is not None and _agree(ups, recorded, ignored_chars)
 
 
-def _plain_ups(files: list[File]) -> dict[int, File] | None:
+def _plain_ups(files: list[File]) -> dict[int, tuple[str, str]] | None:
     """Return the up files by version, as their stems and paths, or None where there is a name to think about."""
     kinds: dict[str, dict[str, Location]] = {"sql": {}, "rollback.sql": {}, "up.sql": {}, "down.sql": {}}
     for name, path in files:
@@ -88,12 +89,12 @@ def _plain_ups(files: list[File]) -> dict[int, File] | None:
     if len(ups) + len(downs) != len(files) or not ups.keys() >= downs.keys():
         return None
     by_version = {}
-    for file in ups.items():
-        number, underscore, _ = file[0].partition("_")
+    for stem, path in ups.items():
+        number, underscore, _ = stem.partition("_")
         plain = number.isdigit() and number.isascii() and len(number) <= _SURELY and len(number) != _DATE
-        if not (underscore and plain):
+        if not (underscore and plain and isinstance(path, str)):
             return None
-        by_version[int(number)] = file
+        by_version[int(number)] = stem, path
     return by_version if len(by_version) == len(ups) else None
 
 
@@ -109,11 +110,11 @@ def _read(database: Database, versions: Mapping[int, object], yoyo_table: str, s
         return None  # who looks closer says what it is
 
 
-def _agree(ups: Mapping[int, File], recorded: _Recorded, ignored_chars: str) -> bool:
+def _agree(ups: Mapping[int, tuple[str, str]], recorded: _Recorded, ignored_chars: str) -> bool:
     """Tell whether the files are those that the ledgers tell of; what is wrong with one is for others to say."""
     checksums, marked = recorded
     for version, (stem, path) in ups.items():
-        if sha256(stem.encode()).hexdigest() not in marked or not isinstance(path, str):
+        if sha256(stem.encode()).hexdigest() not in marked:
             return False
         try:
             sql = read_once(path)

@@ -209,6 +209,19 @@ def test_a_change_of_the_ledgers_is_not_overlooked(installed: SQLiteUnderTest, s
     assert not settled(installed.path, source) or nothing_to_do(installed.path, source)
 
 
+def test_two_rows_of_one_version_are_not_overlooked(installed: SQLiteUnderTest):
+    """In a ledger that was copied without its key, whichever of them an index would give first."""
+    installed.execute(
+        "CREATE TABLE copied AS SELECT * FROM _sqlx_migrations",
+        "INSERT INTO copied SELECT version, description, installed_on, 0, checksum, 5 FROM copied",
+        "DROP TABLE _sqlx_migrations",
+        "ALTER TABLE copied RENAME TO _sqlx_migrations",
+        "CREATE INDEX covering ON _sqlx_migrations (version, success, checksum)",
+    )
+
+    assert not settled(installed.path, installed.path.parent / "migrations")
+
+
 def test_many_changes_together_are_not_overlooked(installed: SQLiteUnderTest, tmp_path: Path):
     """The same for changes of ledgers and folder in any order; and often enough there is nothing to do all the same."""
     draw = random.Random(20251105)

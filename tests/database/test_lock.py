@@ -425,3 +425,14 @@ def test_no_lock_row_of_ours_is_ever_written(sqlite: SQLiteUnderTest, folder):
 
     assert seen == [False] * 6
     assert rollback(sqlite.path, source, target=0).applied == ()
+
+
+@pytest.mark.parametrize("pid", ["'a word'", "NULL", "1.5"])
+def test_a_lock_row_that_is_not_yoyos_holds_nobody_up(sqlite: SQLiteUnderTest, folder, pid):
+    """Its process cannot be asked for; yoyo itself writes a number."""
+    sqlite.execute("CREATE TABLE yoyo_lock (locked, ctime, pid)", f"INSERT INTO yoyo_lock VALUES (1, 'now', {pid})")
+    migrator = Migrator(sqlite.path, folder(ladder(2)))
+
+    assert migrator.upgrade(target=1).applied == (1,)
+    assert migrator.upgrade().applied == (2,)
+    assert migrator.status().clean
