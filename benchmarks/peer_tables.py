@@ -211,7 +211,7 @@ def _conditions(results: Results) -> Iterator[str]:
     yield (
         f"Python {results['python']}, SQLite {results['sqlite']}, {results['machine']}, "
         f"load {results['load']} at the end; "
-        f"medians of {results['runs']} runs whose order was drawn by lot (seed {results['seed']}), "
+        f"medians of at least {results['runs']} runs whose order was drawn by lot (seed {results['seed']}), "
         f"fewer where a `*` stands{absent}."
     )
 

@@ -1,8 +1,7 @@
 """See at a glance that there is nothing to do, as nearly every start of a service finds.
 
 It is the plainest case only, in which `compare` and `plan_upgrade` would find no step and nothing to say; tests hold it
-to that. All else is left to them: what is pending, amiss, or was once rolled back; hooks, dependencies, other files,
-names of yoyo's own.
+to that. All else is left to them: what is pending or amiss; hooks, dependencies, names of yoyo's own.
 """
 
 from __future__ import annotations
@@ -36,16 +35,25 @@ SELECT_MARKED = """
     SELECT +migration_hash
     FROM {table} NOT INDEXED
 """
+# Next to max() SQLite gives the other columns of the same row: https://sqlite.org/lang_select.html#bareagg
 SELECT_TAKEN_BACK = """
-    SELECT 1
-    FROM _yoyo_log NOT INDEXED
+    SELECT +migration_hash
+    FROM (
+        SELECT migration_hash, operation, max(rowid)
+        FROM _yoyo_log NOT INDEXED
+        WHERE migration_hash IN (
+            SELECT migration_hash
+            FROM _yoyo_log NOT INDEXED
+            WHERE operation NOT IN ('apply', 'mark')
+        )
+        GROUP BY migration_hash
+    )
     WHERE operation NOT IN ('apply', 'mark')
-    LIMIT 1
 """
 
 
 class _Recorded(NamedTuple):
-    """What the ledgers say: checksums by version in sqlx's, the hashes of ids in yoyo's."""
+    """What the ledgers say: checksums by version in sqlx's, the hashes of ids in yoyo's that its log does not deny."""
 
     checksums: Mapping[int, bytes | None]
     marked: Set[str]
@@ -79,14 +87,17 @@ def is_settled(
 def _plain_ups(files: list[File]) -> dict[int, tuple[str, str]] | None:
     """Return the up files by version, as their stems and paths, or None where there is a name to think about."""
     kinds: dict[str, dict[str, Location]] = {"sql": {}, "rollback.sql": {}, "up.sql": {}, "down.sql": {}}
+    others = 0
     for name, path in files:
         stem, _, kind = name.partition(".")
         if kind in kinds:
             kinds[kind][stem] = path
+        elif name == "__init__.py" or not name.endswith((".sql", ".py")):
+            others += 1
     yoyo_ups, yoyo_downs, sqlx_ups, sqlx_downs = kinds.values()
     ups, downs = (sqlx_ups, sqlx_downs) if sqlx_ups else (yoyo_ups, yoyo_downs)
-    # What is not among them is of another kind or of the other layout, or is called like another one.
-    if len(ups) + len(downs) != len(files) or not ups.keys() >= downs.keys():
+    # What is missing among them is SQL of another name, of the other layout, or called like another one; or Python.
+    if len(ups) + len(downs) + others != len(files) or not ups.keys() >= downs.keys():
         return None
     by_version = {}
     for stem, path in ups.items():
@@ -99,13 +110,14 @@ def _plain_ups(files: list[File]) -> dict[int, tuple[str, str]] | None:
 
 
 def _read(database: Database, versions: Mapping[int, object], yoyo_table: str, sqlx_table: str) -> _Recorded | None:
-    """Read the ledgers, or return None where they know other versions, took one back, or lack a table."""
+    """Read the ledgers, or return None where they know other versions, or lack a table."""
     try:
         checksums = dict(database.execute(SELECT_CHECKSUMS.format(table=sqlx_table)))
-        if checksums.keys() != versions.keys() or database.execute(SELECT_TAKEN_BACK).fetchone():
+        if checksums.keys() != versions.keys():
             return None
-        marked = database.execute(SELECT_MARKED.format(table=quote_identifier(yoyo_table)))
-        return _Recorded(checksums, {key for (key,) in marked})
+        marked = {key for (key,) in database.execute(SELECT_MARKED.format(table=quote_identifier(yoyo_table)))}
+        marked -= {key for (key,) in database.execute(SELECT_TAKEN_BACK)}
+        return _Recorded(checksums, marked)
     except sqlite3.OperationalError:
         return None  # who looks closer says what it is
 

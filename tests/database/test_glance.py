@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from contract import SQLiteUnderTest, ladder, sized
 
-from torc_migrations import Migrator, errors, upgrade
+from torc_migrations import Migrator, errors, rollback, upgrade
 from torc_migrations.glance import is_settled
 from torc_migrations.tables import SQLX_TABLE, YOYO_TABLE
 
@@ -29,6 +29,13 @@ def nothing_to_do(database: Path, source: Path | str) -> bool:
     except errors.MigrationError:
         return False
     return not (plan.steps or plan.notes or plan.skipped)
+
+
+@pytest.fixture
+def installed(sqlite: SQLiteUnderTest, folder) -> SQLiteUnderTest:
+    """Three migrations, all installed; their folder is `migrations` beside the database."""
+    upgrade(sqlite.path, folder(ladder(3)))
+    return sqlite
 
 
 UP = "CREATE TABLE t1 (x); -- \N{GREEK SMALL LETTER ALPHA}\n"
@@ -54,6 +61,28 @@ def test_the_shipped_schema_is_seen(sqlite: SQLiteUnderTest):
     upgrade(sqlite.path)
 
     assert is_settled(sqlite.path, None, lock_timeout=10, yoyo_table=YOYO_TABLE, sqlx_table=SQLX_TABLE)
+
+
+def test_what_was_rolled_back_and_applied_again_is_seen(sqlite: SQLiteUnderTest, folder):
+    """As on the machine of whoever writes migrations."""
+    source = folder(ladder(3))
+    upgrade(sqlite.path, source)
+    rollback(sqlite.path, source, target=1)
+    assert not settled(sqlite.path, source)
+
+    upgrade(sqlite.path, source)
+
+    assert settled(sqlite.path, source)
+
+
+def test_what_is_no_sql_is_not_in_the_way(installed: SQLiteUnderTest):
+    """As `status` only notes that it is ignored."""
+    source = installed.path.parent / "migrations"
+    for name in ("README.md", ".gitkeep", "__init__.py", "no ending"):
+        (source / name).write_text("words")
+
+    assert settled(installed.path, source)
+    assert nothing_to_do(installed.path, source)
 
 
 LOG = "INSERT INTO _yoyo_log (migration_hash, operation) SELECT migration_hash, '{}' FROM _yoyo_migration LIMIT 1"
@@ -136,13 +165,6 @@ CHANGES = {
 
 def _link(folder: Path) -> None:
     (folder / "3_make_t3.sql").symlink_to(folder / "nowhere")
-
-
-@pytest.fixture
-def installed(sqlite: SQLiteUnderTest, folder) -> SQLiteUnderTest:
-    """Three migrations, all installed; their folder is `migrations` beside the database."""
-    upgrade(sqlite.path, folder(ladder(3)))
-    return sqlite
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
