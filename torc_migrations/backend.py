@@ -23,8 +23,6 @@ from torc_migrations.driver import sqlite3
 if TYPE_CHECKING:
     from torc_migrations.migration import Migration
 
-DEFAULT_TABLE = "_yoyo_migration"
-
 
 class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
     """Write yoyo's ledger and log through yoyo's own methods, and in no transaction but the caller's.
@@ -96,7 +94,7 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
                 parameters[name] = value.isoformat(" ")
         cursor = sqlite3.Cursor(self._connection)
         if self._collected is None:
-            return self._unless_marked(sql, lambda sql: cursor.execute(sql, parameters))
+            return self._run(cursor.execute, sql, parameters)
         self._collected.setdefault(sql, []).append(parameters)
         return cursor
 
@@ -110,26 +108,24 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
         finally:
             self._collected = self._moment = None
         for sql, parameters in collected.items():
-            self._execute_many(sql, parameters)
+            self._run(sqlite3.Cursor(self._connection).executemany, sql, parameters)
 
-    def _execute_many(self, sql: str, parameters: list[Mapping[str, object]]) -> None:
-        cursor = sqlite3.Cursor(self._connection)
-        self._unless_marked(sql, lambda sql: cursor.executemany(sql, parameters))
-
-    def _unless_marked(self, sql: str, act: Callable[[str], sqlite3.Cursor]) -> sqlite3.Cursor:
+    def _run(self, run: Callable[[str, Any], sqlite3.Cursor], sql: str, parameters: object) -> sqlite3.Cursor:
         if sql is not self._formatted.get(self.mark_migration_sql):
-            return act(sql)
-        return self.unless_there(act, sql, self.format_sql(self.mark_without_key_sql))
+            return run(sql, parameters)
+        return self.insert(run, sql, self.format_sql(self.mark_without_key_sql), parameters)
 
     @staticmethod
-    def unless_there(act: Callable[[str], sqlite3.Cursor], sql: str, without_key: str) -> sqlite3.Cursor:
+    def insert(
+        run: Callable[[str, Any], sqlite3.Cursor], sql: str, without_key: str, parameters: object
+    ) -> sqlite3.Cursor:
         """Insert what no row stands for; where a ledger was copied without its key they are looked for."""
         try:
-            return act(sql)
+            return run(sql, parameters)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
                 raise
-            return act(without_key)
+            return run(without_key, parameters)
 
     def format_sql(self, s: str, **kwargs: str) -> str:
         """Put the names of tables and columns into one of yoyo's templates, once."""

@@ -1,10 +1,10 @@
-"""sqlx's checksum of a script, and of its twins that differ in line endings or a byte order mark only."""
+"""What both ledgers know a migration by: yoyo's hash of its id, and sqlx's checksum of its script, and of its twins."""
 
 from __future__ import annotations
 
 from codecs import BOM_UTF8 as BOM
 
-__all__ = ["checksum", "is_twin", "sha256"]
+__all__ = ["checksum", "is_twin", "yoyo_hash"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,11 @@ def checksum(sql: bytes, ignored: str = "") -> bytes:
 
         return openssls(sql).digest()
     return sha384(sql).digest()
+
+
+def yoyo_hash(name: str) -> str:
+    """Return the SHA-256 of a migration's id in hexadecimal, its key in yoyo's ledger."""
+    return sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def is_twin(sql: bytes, recorded: bytes, ignored: str = "") -> bool:

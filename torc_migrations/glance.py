@@ -6,7 +6,7 @@ to that. All else is left to them: what is pending or amiss; hooks, dependencies
 
 from __future__ import annotations
 
-from torc_migrations.checksum import checksum, sha256
+from torc_migrations.checksum import checksum, yoyo_hash
 from torc_migrations.connection import quote_identifier
 from torc_migrations.database import open_database
 from torc_migrations.driver import sqlite3
@@ -126,7 +126,7 @@ def _agree(ups: Mapping[int, tuple[str, str]], recorded: _Recorded, ignored_char
     """Tell whether the files are those that the ledgers tell of; what is wrong with one is for others to say."""
     checksums, marked = recorded
     for version, (stem, path) in ups.items():
-        if sha256(stem.encode()).hexdigest() not in marked:
+        if yoyo_hash(stem) not in marked:
             return False
         try:
             sql = read_once(path)

@@ -345,18 +345,14 @@ def judge(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, log: Sequence[LogEnt
         since += 1
         word = log[-1 - since].word
     if word is None:
-        return _without_our_word(sqlx, yoyo, last)
+        return _INSTALLED if sqlx is None else _later(sqlx, last)
     if word == (sqlx.identity if sqlx else NO_ROW):
-        return _INSTALLED if marked else _PENDING  # sqlx has not written; yoyo's last word is in the log
+        return _verdict(marked)  # sqlx has not written; yoyo's last word is in the log
     return _since_our_word(sqlx, log[len(log) - since :])
 
 
 def _verdict(installed: bool) -> Verdict:
     return _INSTALLED if installed else _PENDING
-
-
-def _without_our_word(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, last: LogEntry) -> Verdict:
-    return _verdict(yoyo is not None) if sqlx is None else _later(sqlx, last)
 
 
 def _since_our_word(sqlx: SqlxRecord | None, since: Sequence[LogEntry]) -> Verdict:

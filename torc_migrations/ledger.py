@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from time import gmtime, strftime
 
+from torc_migrations.checksum import yoyo_hash
 from torc_migrations.connection import quote_identifier
 from torc_migrations.database import Database
 from torc_migrations.driver import sqlite3
@@ -146,8 +147,7 @@ class Ledgers:
         """Do the same for many that were applied; SQLite prepares each kind of INSERT once, which is faster."""
         now = _now()
         facts = [_facts(step.migration, elapsed, now) for step, elapsed in outcomes]
-        cursor = sqlite3.Cursor(self._database.connection)
-        self._insert(lambda sql: cursor.executemany(sql.format(table=self._sqlx_table), facts))
+        self._insert(sqlite3.Cursor(self._database.connection).executemany, facts)
         rows = self._read_sqlx()
         with self._backend.collecting():
             for step, _ in outcomes:
@@ -187,15 +187,17 @@ class Ledgers:
     def _insert_sqlx_row(self, migration: Migration, elapsed_ns: int) -> str:
         """Insert sqlx's row, unless there is one, and return the identity of that which stands."""
         facts = _facts(migration, elapsed_ns, _now())
-        inserted = self._insert(lambda sql: self._in_sqlx(sql, facts))
+        inserted = self._insert(self._database.execute, facts)
         if inserted.rowcount == 0:
             row = self._in_sqlx(SELECT_SQLX_ROW, {"version": migration.version}).fetchone()
             return self._identity(migration, SqlxRecord._make(row) if row else None)
         row = (migration.version, migration.checksum, True, facts["installed_on"], elapsed_ns, inserted.lastrowid or 0)
         return SqlxRecord(*row).identity
 
-    def _insert(self, act: Callable[[str], sqlite3.Cursor]) -> sqlite3.Cursor:
-        return self._backend.unless_there(act, INSERT_SQLX_ROW, INSERT_SQLX_ROW_WITHOUT_KEY)
+    def _insert(self, run: Callable[[str, Any], sqlite3.Cursor], facts: object) -> sqlite3.Cursor:
+        sql = INSERT_SQLX_ROW.format(table=self._sqlx_table)
+        without_key = INSERT_SQLX_ROW_WITHOUT_KEY.format(table=self._sqlx_table)
+        return self._backend.insert(run, sql, without_key, facts)
 
     def _identity(self, migration: Migration, row: SqlxRecord | None) -> str:
         if row is None:
@@ -229,10 +231,8 @@ class Ledgers:
 
     def _read_old_yoyo(self, table: str) -> dict[str, YoyoRecord]:
         """Read a ledger from before yoyo 6, which had neither hashes nor a log."""
-        from hashlib import sha256
-
         rows = self._rows(SELECT_OLD_YOYO_ROWS.format(table=table))
-        return {(key := sha256(str(name).encode()).hexdigest()): YoyoRecord(str(name), at, key) for name, at in rows}
+        return {(key := yoyo_hash(str(name))): YoyoRecord(str(name), at, key) for name, at in rows}
 
     def _read_log(self) -> dict[str, list[LogEntry]]:
         """Read the log in the order of its rowids, because clocks jump and two lines may share a second."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from functools import cache
 
-from torc_migrations.checksum import checksum, is_twin, sha256
+from torc_migrations.checksum import checksum, is_twin, yoyo_hash
 from torc_migrations.errors import BadDependency, BadScript, SourceError
-from torc_migrations.listing import SHIPPED as SHIPPED  # where the other rooms look for it
 from torc_migrations.listing import find_bad_byte, list_files, read_bytes
 from torc_migrations.names import Layout as Layout
 from torc_migrations.names import Named, read_names
@@ -196,7 +195,7 @@ def _read(named: Named, ignored_chars: str) -> Migration:
         Script(named.down) if named.down else None,
         up.directives.depends if b"depends" in sql else (),
         checksum(sql, ignored_chars),
-        _yoyos_hash(named.id),
+        yoyo_hash(named.id),
         named.down_description,
         ignored_chars,
     )
@@ -205,11 +204,7 @@ def _read(named: Named, ignored_chars: str) -> Migration:
 def _hook(file: File) -> Migration:
     name, location = file
     stem = name.removesuffix(".sql")
-    return Migration(stem, 0, stem, Script(location), None, (), b"", _yoyos_hash(stem))
-
-
-def _yoyos_hash(name: str) -> str:
-    return sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    return Migration(stem, 0, stem, Script(location), None, (), b"", yoyo_hash(stem))
 
 
 def _check_dependencies(migrations: tuple[Migration, ...]) -> None:

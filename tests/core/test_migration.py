@@ -23,7 +23,8 @@ from torc_migrations.errors import (
     SourceError,
 )
 from torc_migrations.judgement import Recorded, compare
-from torc_migrations.migration import SHIPPED, Layout, Script, discover
+from torc_migrations.listing import SHIPPED
+from torc_migrations.migration import Layout, Script, discover
 
 # Recorded from sqlx-cli 0.8.6 and 0.9.0, which agree: a folder that holds this file alone, and what
 # `sqlx migrate info` lists of it; None where it ends with BadName's sentence.

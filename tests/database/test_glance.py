@@ -17,7 +17,7 @@ from torc_migrations.glance import is_settled
 from torc_migrations.tables import SQLX_TABLE, YOYO_TABLE
 
 
-def settled(database: Path, source: Path | str) -> bool:
+def settled(database: Path, source: Path | str | None) -> bool:
     """Glance at a database and a folder."""
     return is_settled(database, source, lock_timeout=10, yoyo_table=YOYO_TABLE, sqlx_table=SQLX_TABLE)
 
@@ -60,7 +60,7 @@ def test_the_shipped_schema_is_seen(sqlite: SQLiteUnderTest):
     """What most services will start with."""
     upgrade(sqlite.path)
 
-    assert is_settled(sqlite.path, None, lock_timeout=10, yoyo_table=YOYO_TABLE, sqlx_table=SQLX_TABLE)
+    assert settled(sqlite.path, None)
 
 
 def test_what_was_rolled_back_and_applied_again_is_seen(sqlite: SQLiteUnderTest, folder):
