@@ -9,6 +9,7 @@ import getpass
 import os
 import socket
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -59,7 +60,8 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
         self._in_transaction = True
         self._internal_schema_updated = True
         self._formatted: dict[str, str] = {}
-        self._collected: dict[str, list[Mapping[str, object]]] | None = None
+        self._collected: defaultdict[str, list[Mapping[str, object]]] | None = None
+        self._idle = sqlite3.Cursor(connection)  # has no rows; for a statement that is run at the end
         self._moment: str | None = None
         self._who = {"username": _username(), "hostname": socket.gethostname()}
         self.comment = ""
@@ -88,27 +90,25 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
         """Run one statement; times are bound as text, because how Python adapts them is its host's affair."""
-        parameters = dict(params or {})
-        for name, value in parameters.items():
-            if type(value) is datetime:
-                parameters[name] = value.isoformat(" ")
-        cursor = sqlite3.Cursor(self._connection)
+        parameters = params or {}
+        if datetime in map(type, parameters.values()):
+            parameters = {name: _as_text(value) for name, value in parameters.items()}
         if self._collected is None:
-            return self._run(cursor.execute, sql, parameters)
-        self._collected.setdefault(sql, []).append(parameters)
-        return cursor
+            return self._run(sqlite3.Cursor(self._connection).execute, sql, parameters)
+        self._collected[sql].append(parameters)
+        return self._idle
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
         """Run at the end, and log as of now, what is to be run inside: each statement with all its parameters."""
-        collected = self._collected = dict[str, list[Mapping[str, object]]]()
+        collected = self._collected = defaultdict[str, list[Mapping[str, object]]](list)
         self._moment = _now()
         try:
             yield
         finally:
             self._collected = self._moment = None
         for sql, parameters in collected.items():
-            self._run(sqlite3.Cursor(self._connection).executemany, sql, parameters)
+            self._run(self._idle.executemany, sql, parameters)
 
     def _run(self, run: Callable[[str, Any], sqlite3.Cursor], sql: str, parameters: object) -> sqlite3.Cursor:
         if sql is not self._formatted.get(self.mark_migration_sql):
@@ -147,7 +147,11 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
 
 
 def _now() -> str:
-    return datetime.now(UTC).replace(tzinfo=None).isoformat(" ")
+    return str(datetime.now(UTC).replace(tzinfo=None))
+
+
+def _as_text(value: object) -> object:
+    return str(value) if type(value) is datetime else value
 
 
 def _username() -> str:

@@ -70,22 +70,23 @@ def is_settled(
 ) -> bool:
     """Tell whether every migration of a folder is installed as it stands, and everything says so in the plainest way.
 
-    Writes nothing. The files are read last, and only where no version is pending.
+    Writes nothing. The folder is listed where the ledgers say something, and its files are read where no version is
+    pending.
 
     Raises:
         SourceError, UrlError: the folder or the database cannot be read.
         LockTimeout: the database could not be read for `lock_timeout` seconds.
     """
-    ups = _plain_ups(list_files(source)[1])
-    if not ups:
-        return False
     with open_database(database, lock_timeout=lock_timeout) as opened, opened.reading():
-        recorded = _read(opened, ups, yoyo_table, sqlx_table)
-    return recorded is not None and _agree(ups, recorded, ignored_chars)
+        recorded = _read(opened, yoyo_table, sqlx_table)
+    if not recorded or not recorded.checksums:
+        return False
+    ups = _plain_ups(list_files(source)[1])
+    return ups.keys() == recorded.checksums.keys() and _agree(ups, recorded, ignored_chars)
 
 
-def _plain_ups(files: list[File]) -> dict[int, tuple[str, str]] | None:
-    """Return the up files by version, as their stems and paths, or None where there is a name to think about."""
+def _plain_ups(files: list[File]) -> dict[int, tuple[str, str]]:
+    """Return the up files by version, as their stems and paths, or nothing where there is a name to think about."""
     kinds: dict[str, dict[str, Location]] = {"sql": {}, "rollback.sql": {}, "up.sql": {}, "down.sql": {}}
     others = 0
     for name, path in files:
@@ -98,23 +99,21 @@ def _plain_ups(files: list[File]) -> dict[int, tuple[str, str]] | None:
     ups, downs = (sqlx_ups, sqlx_downs) if sqlx_ups else (yoyo_ups, yoyo_downs)
     # What is missing among them is SQL of another name, of the other layout, or called like another one; or Python.
     if len(ups) + len(downs) + others != len(files) or not ups.keys() >= downs.keys():
-        return None
+        return {}
     by_version = {}
     for stem, path in ups.items():
         number, underscore, _ = stem.partition("_")
         plain = number.isdigit() and number.isascii() and len(number) <= _SURELY and len(number) != _DATE
         if not (underscore and plain and isinstance(path, str)):
-            return None
+            return {}
         by_version[int(number)] = stem, path
-    return by_version if len(by_version) == len(ups) else None
+    return by_version if len(by_version) == len(ups) else {}
 
 
-def _read(database: Database, versions: Mapping[int, object], yoyo_table: str, sqlx_table: str) -> _Recorded | None:
-    """Read the ledgers, or return None where they know other versions, or lack a table."""
+def _read(database: Database, yoyo_table: str, sqlx_table: str) -> _Recorded | None:
+    """Read the ledgers, or return None where a table is missing, or is none of ours."""
     try:
         checksums = dict(database.execute(SELECT_CHECKSUMS.format(table=sqlx_table)))
-        if checksums.keys() != versions.keys():
-            return None
         marked = {key for (key,) in database.execute(SELECT_MARKED.format(table=quote_identifier(yoyo_table)))}
         marked -= {key for (key,) in database.execute(SELECT_TAKEN_BACK)}
         return _Recorded(checksums, marked)

@@ -51,8 +51,11 @@ _KEYWORDS = {
     b"end": "end",
 }
 
-# What a statement that begins with CREATE makes, and can do nothing else; a virtual table's module runs SQL of its own.
-_MADE = re.compile(rb"(?:TABLE|UNIQUE|INDEX|VIEW|TRIGGER)\b", re.IGNORECASE)
+# What makes something new, and can do nothing else; a virtual table's module runs SQL of its own.
+_CREATES = re.compile(
+    rb"(?:" + _BLANK + rb")*+ CREATE (?:" + _BLANK + rb")++ (?: TABLE | UNIQUE | INDEX | VIEW | TRIGGER ) \b",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
 
 # How SQLite names the word at which its parser gave up.
 _NAMED_WORD = re.compile(r'near "(.+)": syntax error\Z|unrecognized token: "(.+)"\Z', re.DOTALL)
@@ -156,12 +159,7 @@ def _statement_end(sql: bytes, start: int) -> int:
 
 def creates(sql: bytes, offset: int) -> bool:
     """Tell whether the statement that stands at `offset` makes something new, and can do nothing else."""
-    begin = first_token(sql, offset)
-    end = begin + len(b"CREATE")
-    if sql[begin:end].upper() != b"CREATE":
-        return False
-    made = first_token(sql, end)
-    return made > end and _MADE.match(sql, made) is not None
+    return _CREATES.match(sql, offset) is not None
 
 
 def words_in(sql: bytes) -> frozenset[str]:
