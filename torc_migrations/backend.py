@@ -93,9 +93,10 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
         parameters = params or {}
         if datetime in map(type, parameters.values()):
             parameters = {name: _as_text(value) for name, value in parameters.items()}
-        if self._collected is None:
+        collected = self._collected
+        if collected is None:
             return self._run(sqlite3.Cursor(self._connection).execute, sql, parameters)
-        self._collected[sql].append(parameters)
+        collected[sql].append(parameters)
         return self._idle
 
     @contextmanager
@@ -129,9 +130,10 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
 
     def format_sql(self, s: str, **kwargs: str) -> str:
         """Put the names of tables and columns into one of yoyo's templates, once."""
-        if s not in self._formatted:
-            self._formatted[s] = super().format_sql(s, **kwargs)
-        return self._formatted[s]
+        formatted = self._formatted.get(s)
+        if formatted is None:
+            formatted = self._formatted[s] = super().format_sql(s, **kwargs)
+        return formatted
 
     def get_log_data(self, migration: Migration | None = None, operation: str = "apply") -> dict[str, Any]:
         """Return what yoyo logs, with a comment of ours; needs neither a passwd entry nor a name server."""

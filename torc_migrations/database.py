@@ -79,6 +79,7 @@ class Database:
         self._script: Touched | None = None
         self._is_untidy = False
         self._without_yoyo = _NEVER_READ
+        self.begun_at = _NEVER_READ  # what `version` was when our transaction began, and is until it ends
 
     def execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> sqlite3.Cursor:
         """Run one statement of ours and return its cursor, whose rows are tuples."""
@@ -168,19 +169,17 @@ class Database:
         who = sqlite_readers if self.connection.in_transaction else sqlite_holder
         return who(self.address.path)
 
-    @contextmanager
-    def foreign_keys(self, on: bool) -> Iterator[None]:
-        """Have foreign keys enforced for one step, or not; SQLite changes that outside a transaction only."""
-        if on:
-            self._is_untidy = True
-            write_pragma(self.connection, "foreign_keys", 1)
-        try:
-            yield
-        finally:
-            if self._is_untidy:
-                self._detach()
-                write_pragma(self.connection, "foreign_keys", 0)
-                self._is_untidy = False
+    def enforce_foreign_keys(self) -> None:
+        """Have foreign keys enforced until we `tidy`; SQLite changes that outside a transaction only."""
+        self._is_untidy = True
+        write_pragma(self.connection, "foreign_keys", 1)
+
+    def tidy(self) -> None:
+        """Undo, outside a transaction, what a step has left for the connection."""
+        if self._is_untidy:
+            self._detach()
+            write_pragma(self.connection, "foreign_keys", 0)
+            self._is_untidy = False
 
     def _detach(self) -> None:
         """Let go of the files that a script has attached, which inside its transaction it cannot do itself."""
@@ -222,7 +221,8 @@ class Database:
         """Hold the write lock again, after a script with transactions of its own may have let go of it."""
         if self.connection.in_transaction:
             try:
-                self._write_something()
+                self.write_something()
+                self.begun_at = self.version()
                 return
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
@@ -273,16 +273,15 @@ class Database:
         while holder := self._holder_unless_begun():
             patience = self._nap(patience, holder)
         self._check_file()
-        self._write_something()
 
-    def _write_something(self) -> None:
-        """Change nothing; but BEGIN IMMEDIATE is content with a file that cannot be written: better now than later."""
+    def write_something(self) -> None:
+        """Write what is there already, which wants the write lock, and a file that can be written."""
         self.execute(f"PRAGMA user_version = {self.execute('PRAGMA user_version').fetchone()[0]}")
 
     def _holder_unless_begun(self) -> Callable[[], str] | None:
         try:
             # While yoyo lives we stay out of its way; where there was none, to look inside will do.
-            row = self._look_for_yoyo() if self._without_yoyo == _NEVER_READ else None
+            row = self._look_for_yoyo(self.version()) if self._without_yoyo == _NEVER_READ else None
             if row is None or not row.alive:
                 row = self._begin_unless_yoyo_lives()
         except sqlite3.OperationalError as error:
@@ -295,7 +294,8 @@ class Database:
     def _begin_unless_yoyo_lives(self) -> YoyoHolder | None:
         """Begin, and look again inside; a row whose process is dead goes with what we write."""
         self.execute("BEGIN IMMEDIATE")
-        row = self._look_for_yoyo()
+        self.begun_at = self.version()
+        row = self._look_for_yoyo(self.begun_at)
         if row and row.alive:
             self.roll_back()
             self._without_yoyo = _NEVER_READ
@@ -304,9 +304,8 @@ class Database:
             self.execute(DELETE_YOYO_LOCK, {"pid": row.pid})
         return None
 
-    def _look_for_yoyo(self) -> YoyoHolder | None:
+    def _look_for_yoyo(self, version: int) -> YoyoHolder | None:
         """Return the row in yoyo's lock; where there was none, there is none until another connection has written."""
-        version = self.version()
         if version == self._without_yoyo:
             return None
         row = self._yoyo_lock_row()

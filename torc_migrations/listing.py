@@ -126,8 +126,8 @@ def read_once(path: str) -> bytes:
 
 def find_bad_byte(sql: bytes) -> int | None:
     """Return the offset of a NUL, or of the first byte that is not UTF-8; that a file is ASCII is seen fastest."""
-    if b"\0" in sql:
-        return sql.index(b"\0")
+    if 0 in sql:
+        return sql.index(0)
     begin = len(sql) if sql.isascii() else 0
     while begin < len(sql):  # piece by piece, because as text a letter may take four times its bytes
         piece = sql[begin : begin + _PIECE]

@@ -193,7 +193,7 @@ def _read(named: Named, ignored_chars: str) -> Migration:
         named.description,
         up,
         Script(named.down) if named.down else None,
-        up.directives.depends if b"depends" in sql else (),
+        up.directives.depends if sql.find(b"depends") >= 0 else (),
         checksum(sql, ignored_chars),
         yoyo_hash(named.id),
         named.down_description,

@@ -231,7 +231,7 @@ def plan_upgrade(
     pending = tuple(entry.migration for entry in unsettled if not entry.installed)
     skipped = tuple(m for m in pending if target is not None and m.version > target)
     wanted = pending[: len(pending) - len(skipped)]
-    steps = (*_adoptions(unsettled), *(Step(migration, Action.APPLY) for migration in wanted))
+    steps = (*_adoptions(unsettled), *[Step(migration, _APPLY) for migration in wanted])
     return Plan(Direction.UP, (*steps, *_hooks(status, steps)), skipped, target, notes)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, TypeAlias
 
+from torc_migrations.driver import sqlite3
 from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolations, MigrationError
 from torc_migrations.execution import (
     commits_by_itself,
@@ -123,15 +124,29 @@ class Run:
         directives = script.directives if script else None
         perform = self._perform_outside if directives and not directives.transactional else self._perform_whole
         try:
-            with self._database.foreign_keys(bool(directives and directives.foreign_keys)):
-                outcomes = perform(step)
+            if directives and directives.foreign_keys:
+                self._database.enforce_foreign_keys()
+            outcomes = perform(step)
         except Overtaken:
             return ()
+        except ExecutionFailed as error:
+            self._mind_the_file(error)
+            raise
+        finally:
+            self._database.tidy()
         self._has_ledgers = True
         self._steps.popleft()
         if settled := {outcome.step.migration.id for outcome in outcomes[1:]}:
             self._steps = deque(each for each in self._steps if each.migration.id not in settled)
         return outcomes
+
+    def _mind_the_file(self, error: MigrationError) -> None:
+        """Say so where the script is right, and it is the file that cannot be written, which BEGIN does not tell."""
+        code = getattr(error.__cause__, "sqlite_errorcode", None)
+        if code is not None and code & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            with self._database.transaction():
+                self._database.write_something()
+                raise error
 
     def _perform_whole(self, step: Step) -> tuple[Outcome, ...]:
         """Run one script and keep both ledgers in step with it, all or nothing."""

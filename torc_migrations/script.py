@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8 as BOM
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from torc_migrations.driver import sqlite3
 from torc_migrations.values import NamedTuple
@@ -68,6 +68,7 @@ _DROP = "DROP"
 _WORDS = tuple(word.encode() for word in (*_TRANSACTION_WORDS, _DROP))
 _WHOLE_WORDS = tuple((word, re.compile(rb"\b" + word + rb"\b")) for word in _WORDS)
 _LONGEST_WORD = len("ROLLBACK")
+_VERTICAL_TAB = ord("\v")
 _PIECE = 1 << 16
 
 _DIRECTIVE = re.compile(rb"\s*--\s*(transactional|depends|foreign-keys)\s*:(.*)", re.DOTALL)
@@ -127,7 +128,7 @@ def cut(sql: bytes) -> Iterator[tuple[int, str]]:
     """
     start = len(BOM) if sql.startswith(BOM) else 0
     # A mark and a vertical tab are letters for complete_statement(), and blanks for SQLite's parser.
-    trusted = b"\v" not in sql and sql.find(BOM, start) < 0
+    trusted = _VERTICAL_TAB not in sql and sql.find(BOM, start) < 0
     while end := sql.find(b";", start) + 1:
         text = sql[start:end].decode()
         if not (trusted and complete_statement(text)):
@@ -177,13 +178,11 @@ def names_one_of(sql: bytes, names: Collection[bytes]) -> bool:
     return any(max(map(piece.find, names)) >= 0 for piece in pieces)
 
 
-def _in_capitals(sql: bytes, overlap: int) -> Iterator[bytes]:
+def _in_capitals(sql: bytes, overlap: int) -> Iterable[bytes]:
     """Return a text in capitals, piece by piece: to look for a word so is ten times as fast as to ignore the case."""
     if len(sql) <= _PIECE:
-        yield sql.upper()
-        return
-    for start in range(0, len(sql), _PIECE):
-        yield sql[start : start + _PIECE + overlap].upper()
+        return (sql.upper(),)
+    return (sql[start : start + _PIECE + overlap].upper() for start in range(0, len(sql), _PIECE))
 
 
 def transaction_words(sql: bytes, words: frozenset[str] | None = None) -> Iterator[TransactionWord]:
@@ -288,7 +287,7 @@ def directives(sql: bytes) -> Directives:
     Raises:
         ValueError: a directive has a value that it cannot have.
     """
-    if b"--" not in sql:
+    if sql.find(b"--") < 0:
         return _NO_DIRECTIVES
     transactional = not sql.startswith(b"-- no-transaction")
     foreign_keys = False

@@ -48,8 +48,8 @@ class Session:
         return self._compare(self.ledgers.read())
 
     def is_stale(self) -> bool:
-        """Tell whether another connection has written since the ledgers were read."""
-        return self.database.version() != self._seen
+        """Tell in a transaction whether another connection had written between the last reading and its beginning."""
+        return self.database.begun_at != self._seen
 
     def read_anew(self) -> Status | None:
         """Read both ledgers, in the caller's transaction, to plan again; None where they say what they said before."""

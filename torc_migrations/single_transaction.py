@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import groupby
+from operator import attrgetter
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -59,7 +61,9 @@ class AtomicRun(Run):
         if tuple(self._steps) != self._planned:
             self._check_scripts()
         try:
-            with self._database.foreign_keys(self._enforced), self._database.transaction():
+            if self._enforced:
+                self._database.enforce_foreign_keys()
+            with self._database.transaction():
                 self._expect(self._steps[0])
                 outcomes = self._perform_all()
         except Overtaken:
@@ -67,7 +71,10 @@ class AtomicRun(Run):
         except (ExecutionFailed, ForeignKeyViolations, RowsLost) as error:
             error.hint = _NOTHING_KEPT
             error.add_note(_NOTHING_KEPT)
+            self._mind_the_file(error)
             raise
+        finally:
+            self._database.tidy()
         self._steps.clear()
         return outcomes
 
@@ -119,12 +126,12 @@ class AtomicRun(Run):
 
     def _write_all(self, outcomes: list[Outcome]) -> None:
         """Write all records in the order of the plan: adoptions, what was applied, hooks."""
-        applied = [outcome for outcome in outcomes if outcome.step.action is Action.APPLY]
-        for outcome in outcomes:
-            if outcome.step.action is not Action.APPLY:
-                self._write(*outcome)
-            elif outcome is applied[-1]:
-                self._ledgers.record_all(applied)
+        for action, some in groupby(outcomes, key=attrgetter("step.action")):
+            if action is Action.APPLY:
+                self._ledgers.record_all(tuple(some))
+            else:
+                for outcome in some:
+                    self._write(*outcome)
 
     def _run_one(self, step: Step, touched: Touched) -> int:
         started = perf_counter_ns()

@@ -329,3 +329,32 @@ def test_rights_that_go_between_plan_and_run_are_noticed(public: SQLiteUnderTest
 
     assert outcome == "CannotOpen (2,)\n"
     assert public.ledgers().agreed == (1, 2)
+
+
+@posix
+@pytest.mark.parametrize(
+    ("script", "atomic"),
+    [
+        ("CREATE TABLE b (x);", False),
+        ("CREATE TABLE b (x);", True),
+        ("SELECT 1;", False),
+        ("SELECT 1;", True),
+        ("-- transactional: false\nCREATE TABLE b (x);", False),
+    ],
+)
+def test_a_script_is_not_blamed_for_a_file_that_cannot_be_written(public: SQLiteUnderTest, script, atomic):
+    """SQLite begins a transaction on such a file, and fails at the first statement that writes."""
+    source = public.path.parent.parent / "sql"
+    upgrade(public.path, str(source))
+    write_folder(source, {"3_b": script})
+    set_rights(public, 0o444, 0o555)
+    code = BECOME_NOBODY + (
+        "path, source = sys.argv[1:]\n"
+        "try:\n"
+        f"    torc_migrations.upgrade(path, source, atomic={atomic})\n"
+        "except torc_migrations.errors.MigrationError as error:\n"
+        "    print(type(error).__name__, error.report.applied)\n"
+    )
+
+    assert python(code, public.path, source) == "CannotOpen ()\n"
+    assert public.ledgers().agreed == (1, 2)

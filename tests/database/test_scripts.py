@@ -325,3 +325,19 @@ def test_a_lent_connection_is_watched_from_the_first_statement_on(sqlite: SQLite
 
     assert sqlite.ledgers().agreed == (1,)
     assert sqlite.tables().keys() == {"a"}
+
+
+@pytest.mark.parametrize(("head", "atomic"), [("", False), ("", True), ("-- transactional: false\n", False)])
+def test_a_file_that_a_script_cannot_open_is_its_own_affair(sqlite: SQLiteUnderTest, folder, tmp_path, head, atomic):
+    """The driver's error is that of a database which cannot be written; ours can be, and is found as it was."""
+    script = f"{head}CREATE TABLE a (x);\nATTACH '{tmp_path / 'nowhere' / 'x.db'}' AS other;"
+    source = folder({**ladder(1), "2_b": script})
+    upgrade(sqlite.path, source, target=1)
+    before = sqlite.execute("PRAGMA user_version")
+
+    with pytest.raises(errors.ExecutionFailed, match="unable to open") as caught:
+        upgrade(sqlite.path, source, atomic=atomic)
+
+    assert (caught.value.line, caught.value.kept) == (2 + bool(head), bool(head))
+    assert sqlite.ledgers().agreed == (1,)
+    assert sqlite.execute("PRAGMA user_version") == before
