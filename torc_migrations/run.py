@@ -144,6 +144,7 @@ class Run:
         """Say so where the script is right, and it is the file that cannot be written, which BEGIN does not tell."""
         code = getattr(error.__cause__, "sqlite_errorcode", None)
         if code is not None and code & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            self._database.tidy()
             with self._database.transaction():
                 self._database.write_something()
                 raise error

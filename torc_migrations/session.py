@@ -48,7 +48,7 @@ class Session:
         return self._compare(self.ledgers.read())
 
     def is_stale(self) -> bool:
-        """Tell in a transaction whether another connection had written between the last reading and its beginning."""
+        """Tell whether another connection wrote after the ledgers were read and before our transaction began."""
         return self.database.begun_at != self._seen
 
     def read_anew(self) -> Status | None:

@@ -328,14 +328,20 @@ def test_a_lent_connection_is_watched_from_the_first_statement_on(sqlite: SQLite
 
 
 @pytest.mark.parametrize(("head", "atomic"), [("", False), ("", True), ("-- transactional: false\n", False)])
-def test_a_file_that_a_script_cannot_open_is_its_own_affair(sqlite: SQLiteUnderTest, folder, tmp_path, head, atomic):
+@pytest.mark.parametrize(
+    ("attached", "reason"), [("nowhere/x.db", "unable to open"), ("other.db?mode=ro", "readonly database")]
+)
+def test_a_file_that_a_script_cannot_use_is_its_own_affair(
+    sqlite: SQLiteUnderTest, folder, tmp_path, head, atomic, attached, reason
+):
     """The driver's error is that of a database which cannot be written; ours can be, and is found as it was."""
-    script = f"{head}CREATE TABLE a (x);\nATTACH '{tmp_path / 'nowhere' / 'x.db'}' AS other;"
+    SQLiteUnderTest(tmp_path / "other.db").execute("CREATE TABLE y (x)")
+    script = f"{head}CREATE TABLE a (x);\nATTACH 'file:{tmp_path}/{attached}' AS other; INSERT INTO other.y VALUES (1);"
     source = folder({**ladder(1), "2_b": script})
     upgrade(sqlite.path, source, target=1)
     before = sqlite.execute("PRAGMA user_version")
 
-    with pytest.raises(errors.ExecutionFailed, match="unable to open") as caught:
+    with pytest.raises(errors.ExecutionFailed, match=reason) as caught:
         upgrade(sqlite.path, source, atomic=atomic)
 
     assert (caught.value.line, caught.value.kept) == (2 + bool(head), bool(head))
