@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from contextlib import closing
 
 import pytest
 from contract import Ledgers, SQLiteUnderTest, ladder
 
 from torc_migrations import Migrator, errors, upgrade
+from torc_migrations.plan import Action
 
 
 @pytest.mark.parametrize("directive", ["-- transactional: false", "-- no-transaction"])
@@ -347,3 +349,33 @@ def test_a_file_that_a_script_cannot_use_is_its_own_affair(
     assert (caught.value.line, caught.value.kept) == (2 + bool(head), bool(head))
     assert sqlite.ledgers().agreed == (1,)
     assert sqlite.execute("PRAGMA user_version") == before
+
+
+def test_nobody_who_holds_an_attached_file_hides_what_is_wrong_with_a_script(sqlite: SQLiteUnderTest, folder, tmp_path):
+    """To ask whether our own file can be written, what the script has attached is let go of first."""
+    for name in ("held", "other"):
+        SQLiteUnderTest(tmp_path / f"{name}.db").execute("CREATE TABLE y (x)")
+    attach = f"ATTACH '{tmp_path}/held.db' AS held; ATTACH 'file:{tmp_path}/other.db?mode=ro' AS other;"
+    source = folder({"1_a": f"{attach} INSERT INTO other.y VALUES (1);"})
+
+    with closing(sqlite3.connect(tmp_path / "held.db", isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(errors.ExecutionFailed, match="readonly"):
+            upgrade(sqlite.path, source, lock_timeout=1)
+
+
+def test_what_others_record_while_a_script_is_between_its_own_transactions_is_seen(sqlite: SQLiteUnderTest, folder):
+    """A script that ends our transaction and begins another lets others in, who may record it in the meantime."""
+    script = "CREATE TABLE a (x);\nCOMMIT;\nSELECT record();\nBEGIN;\nINSERT INTO a VALUES (1);"
+    source = folder({"1_a": script})
+
+    def record() -> None:
+        Migrator(sqlite.path, source).perform(Action.RECORD, [1])
+
+    with closing(sqlite.connect()) as connection:
+        connection.create_function("record", 0, record)
+        report = upgrade(connection, source)
+
+    assert report.applied == ()
+    assert [operation for operation, _ in sqlite.ledgers().log] == ["mark"]
+    assert sqlite.execute("SELECT count(*) FROM a") == [(0,)]
