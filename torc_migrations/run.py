@@ -93,7 +93,7 @@ class Run:
             self._safeguard.check(self._database)
             self._database.make_writable()
             while self._steps:
-                for outcome in self._perform_next():
+                for outcome in self._perform_tidily():
                     outcomes.append(outcome)
                     _log(outcome)
                     self._observer(outcome)
@@ -117,16 +117,10 @@ class Run:
             if script := step.script:
                 _ = script.directives
 
-    def _perform_next(self) -> tuple[Outcome, ...]:
-        step = self._steps[0]
-        self._safeguard.begin_step()
-        script = step.script
-        directives = script.directives if script else None
-        perform = self._perform_outside if directives and not directives.transactional else self._perform_whole
+    def _perform_tidily(self) -> tuple[Outcome, ...]:
+        """Perform what is next, and leave the connection tidy; where somebody else was faster, nothing is done."""
         try:
-            if directives and directives.foreign_keys:
-                self._database.enforce_foreign_keys()
-            outcomes = perform(step)
+            return self._perform_next()
         except Overtaken:
             return ()
         except ExecutionFailed as error:
@@ -134,13 +128,23 @@ class Run:
             raise
         finally:
             self._database.tidy()
+
+    def _perform_next(self) -> tuple[Outcome, ...]:
+        step = self._steps[0]
+        self._safeguard.begin_step()
+        script = step.script
+        directives = script.directives if script else None
+        perform = self._perform_outside if directives and not directives.transactional else self._perform_whole
+        if directives and directives.foreign_keys:
+            self._database.enforce_foreign_keys()
+        outcomes = perform(step)
         self._has_ledgers = True
         self._steps.popleft()
         if settled := {outcome.step.migration.id for outcome in outcomes[1:]}:
             self._steps = deque(each for each in self._steps if each.migration.id not in settled)
         return outcomes
 
-    def _mind_the_file(self, error: MigrationError) -> None:
+    def _mind_the_file(self, error: ExecutionFailed) -> None:
         """Say so where the script is right, and it is the file that cannot be written, which BEGIN does not tell."""
         code = getattr(error.__cause__, "sqlite_errorcode", None)
         if code is not None and code & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):

@@ -15,7 +15,7 @@ from torc_migrations.errors import BadScript, ExecutionFailed, ForeignKeyViolati
 from torc_migrations.execution import commits_by_itself, run, unwanted_commit, warn_of_switch
 from torc_migrations.foreign_keys import new_violations, violations
 from torc_migrations.plan import Action, Outcome, Step
-from torc_migrations.run import Overtaken, Run
+from torc_migrations.run import Run
 from torc_migrations.script import names_one_of
 
 if TYPE_CHECKING:
@@ -60,21 +60,16 @@ class AtomicRun(Run):
         """Perform everything that there is to do."""
         if tuple(self._steps) != self._planned:
             self._check_scripts()
+        if self._enforced:
+            self._database.enforce_foreign_keys()
         try:
-            if self._enforced:
-                self._database.enforce_foreign_keys()
             with self._database.transaction():
                 self._expect(self._steps[0])
                 outcomes = self._perform_all()
-        except Overtaken:
-            return ()
         except (ExecutionFailed, ForeignKeyViolations, RowsLost) as error:
             error.hint = _NOTHING_KEPT
             error.add_note(_NOTHING_KEPT)
-            self._mind_the_file(error)
             raise
-        finally:
-            self._database.tidy()
         self._steps.clear()
         return outcomes
 
