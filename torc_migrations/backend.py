@@ -62,9 +62,14 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
         self._formatted: dict[str, str] = {}
         self._collected: defaultdict[str, list[Mapping[str, object]]] | None = None
         self._idle = sqlite3.Cursor(connection)  # has no rows; for a statement that is run at the end
-        self._moment: str | None = None
+        self._moment = ""
         self._who = {"username": _username(), "hostname": socket.gethostname()}
         self.comment = ""
+
+    def look_at_clock(self) -> str:
+        """Return the time, in UTC and as yoyo writes it, that whatever is written from now on bears."""
+        self._moment = str(datetime.now(UTC).replace(tzinfo=None))
+        return self._moment
 
     def create_tables(self) -> None:
         """Bring yoyo's own tables to its newest schema, in the caller's transaction.
@@ -89,10 +94,10 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
         return [name for (name,) in self.execute(self.list_tables_sql)]
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
-        """Run one statement; times are bound as text, because how Python adapts them is its host's affair."""
+        """Run one statement; a time is bound as text, because how Python adapts one is its host's affair."""
         parameters = params or {}
-        if datetime in map(type, parameters.values()):
-            parameters = {name: _as_text(value) for name, value in parameters.items()}
+        if "when" in parameters:  # as yoyo calls a time wherever it has one, and it is always now
+            parameters = {**parameters, "when": self._moment}
         collected = self._collected
         if collected is None:
             return self._run(sqlite3.Cursor(self._connection).execute, sql, parameters)
@@ -101,13 +106,12 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """Run at the end, and log as of now, what is to be run inside: each statement with all its parameters."""
+        """Run at the end what is to be run inside: each statement with all its parameters."""
         collected = self._collected = defaultdict[str, list[Mapping[str, object]]](list)
-        self._moment = _now()
         try:
             yield
         finally:
-            self._collected = self._moment = None
+            self._collected = None
         for sql, parameters in collected.items():
             self._run(self._idle.executemany, sql, parameters)
 
@@ -143,17 +147,9 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
             "migration_hash": migration.hash if migration else None,
             "operation": operation,
             "comment": self.comment,
-            "created_at_utc": self._moment or _now(),
+            "created_at_utc": self._moment,
             **self._who,
         }
-
-
-def _now() -> str:
-    return str(datetime.now(UTC).replace(tzinfo=None))
-
-
-def _as_text(value: object) -> object:
-    return str(value) if type(value) is datetime else value
 
 
 def _username() -> str:

@@ -51,7 +51,12 @@ class SqlxRecord(NamedTuple):
     @property
     def identity(self) -> str:
         """What tells this row from another that sqlx writes for the same version later."""
-        return f"{self.rowid} {self.installed_on} {self.execution_time}"
+        return row_identity(self.rowid, self.installed_on, self.execution_time)
+
+
+def row_identity(rowid: int, installed_on: str, execution_time: int) -> str:
+    """Return the `identity` of a row."""
+    return f"{rowid} {installed_on} {execution_time}"
 
 
 class YoyoRecord(NamedTuple):
@@ -153,11 +158,16 @@ class Entry(NamedTuple):
         )
 
     @property
+    def untouched(self) -> bool:
+        """Whether it is pending, and neither ledger has a row of it: there is nothing to do but to apply it."""
+        return self.verdict is _PENDING and self.sqlx is None and self.yoyo is None
+
+    @property
     def in_step(self) -> bool:
         """Whether both ledgers say what is true."""
         if self.verdict is _INSTALLED:
             return self.sqlx is not None and self.yoyo is not None
-        return self.verdict is _PENDING and self.sqlx is None and self.yoyo is None
+        return self.untouched
 
     @property
     def note(self) -> str | None:
@@ -276,14 +286,14 @@ def compare(source: Source, recorded: Recorded) -> Status:
         verdict = judge(in_sqlx, in_yoyo, log.get(key, ()))
         if verdict is _OUT_OF_STEP and yoyo_is_running:
             verdict = _verdict(in_yoyo is not None)
-        found.append(Entry(migration, verdict, in_sqlx, in_yoyo))
+        found.append(Entry._make((migration, verdict, in_sqlx, in_yoyo)))
     entries = tuple(found)
-    unsettled = _unsettled(entries)
+    told = [entry for entry in _unsettled(entries) if not entry.untouched]
     missing = tuple(sorted(recorded.sqlx.keys() - {migration.version for migration in source.migrations}))
     dirty = tuple(sorted([version for version, record in recorded.sqlx.items() if not record.success]))
     due = tuple(_due_hooks(source, recorded)) if source.hooks else ()
     due_notes = (f"{hook.id} has not run since migrations were applied; the next upgrade runs it" for hook in due)
-    notes = (*source.notes, *_notes(unsettled, missing, dirty), *due_notes)
+    notes = (*source.notes, *_notes(told, missing, dirty), *due_notes)
     return Status(entries, missing, _foreign(entries, recorded), dirty, notes, source.hooks, due)
 
 
@@ -317,7 +327,7 @@ def _foreign(entries: tuple[Entry, ...], recorded: Recorded) -> tuple[str, ...]:
     return tuple(sorted(str(record.id) for record in recorded.yoyo.values() if record.id not in ids))
 
 
-def _notes(unsettled: tuple[Entry, ...], missing: tuple[int, ...], dirty: tuple[int, ...]) -> Iterator[str]:
+def _notes(unsettled: Sequence[Entry], missing: tuple[int, ...], dirty: tuple[int, ...]) -> Iterator[str]:
     yield from (entry.note for entry in unsettled if entry.note)
     for entry in unsettled:
         if entry.is_twin:

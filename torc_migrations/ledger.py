@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from time import gmtime, strftime
 
 from torc_migrations.checksum import yoyo_hash
 from torc_migrations.connection import quote_identifier
 from torc_migrations.database import Database
 from torc_migrations.driver import sqlite3
-from torc_migrations.judgement import NO_ROW, LogEntry, Recorded, SqlxRecord, YoyoRecord, our_comment
+from torc_migrations.judgement import NO_ROW, LogEntry, Recorded, SqlxRecord, YoyoRecord, our_comment, row_identity
 from torc_migrations.tables import SQLX_TABLE, YOYO_TABLE
 
 TYPE_CHECKING = False
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from torc_migrations.plan import Outcome, Step
 
 _UNKNOWN_TIME = -1
+_SECONDS = len("2026-01-01 00:00:00")
 _LONGEST_REASON = 150  # yoyo's column holds 255 letters
 
 SELECT_TABLES = """
@@ -116,6 +116,7 @@ class Ledgers:
         """Create the tables of both ledgers where they are missing, in the caller's transaction."""
         if not self._are_there():
             self._in_sqlx(CREATE_SQLX_TABLE)
+            self._backend.look_at_clock()
             self._backend.create_tables()
 
     def _are_there(self) -> bool:
@@ -139,13 +140,14 @@ class Ledgers:
 
         A row that stands already is left as it is.
         """
-        identity = self._insert_sqlx_row(step.migration, elapsed_ns)
+        facts = _facts(step.migration, elapsed_ns, self._backend.look_at_clock())
+        identity = self._insert_sqlx_row(step.migration, facts)
         self._backend.mark_one(step.migration, log=False)
         self._log(step, identity)
 
     def record_all(self, outcomes: Sequence[Outcome]) -> None:
         """Do the same for many that were applied; SQLite prepares each kind of INSERT once, which is faster."""
-        now = _now()
+        now = self._backend.look_at_clock()
         facts = [_facts(step.migration, elapsed, now) for step, elapsed in outcomes]
         self._insert(sqlite3.Cursor(self._database.connection).executemany, facts)
         rows = self._read_sqlx()
@@ -157,6 +159,7 @@ class Ledgers:
 
     def erase(self, step: Step) -> None:
         """Write that a migration is not installed: no row anywhere, and a line in yoyo's log."""
+        self._backend.look_at_clock()
         self._in_sqlx(DELETE_SQLX_ROW, {"version": step.migration.version})
         self._backend.unmark_one(step.migration, log=False)
         self._log(step, NO_ROW)
@@ -170,6 +173,7 @@ class Ledgers:
 
     def log_hook(self, step: Step) -> None:
         """Write into yoyo's log that a hook has run; no ledger has a row of it."""
+        self._backend.look_at_clock()
         self._backend.comment = our_comment(step.action.value, None)
         self._backend.log_migration(step.migration, step.action.operation)
 
@@ -184,20 +188,22 @@ class Ledgers:
         self._backend.comment = our_comment(f"{step.action.value}{why}", identity)
         self._backend.log_migration(step.migration, step.action.operation)
 
-    def _insert_sqlx_row(self, migration: Migration, elapsed_ns: int) -> str:
+    def _insert_sqlx_row(self, migration: Migration, facts: Mapping[str, Any]) -> str:
         """Insert sqlx's row, unless there is one, and return the identity of that which stands."""
-        facts = _facts(migration, elapsed_ns, _now())
         inserted = self._insert(self._database.execute, facts)
         if inserted.rowcount == 0:
             row = self._in_sqlx(SELECT_SQLX_ROW, {"version": migration.version}).fetchone()
             return self._identity(migration, SqlxRecord._make(row) if row else None)
-        row = (migration.version, migration.checksum, True, facts["installed_on"], elapsed_ns, inserted.lastrowid or 0)
-        return SqlxRecord(*row).identity
+        return row_identity(inserted.lastrowid or 0, facts["installed_on"], facts["execution_time"])
+
+    @cached_property
+    def _inserts(self) -> tuple[str, str]:
+        """How sqlx's row is inserted, and how where its table has no key."""
+        table = self._sqlx_table
+        return INSERT_SQLX_ROW.format(table=table), INSERT_SQLX_ROW_WITHOUT_KEY.format(table=table)
 
     def _insert(self, run: Callable[[str, Any], sqlite3.Cursor], facts: object) -> sqlite3.Cursor:
-        sql = INSERT_SQLX_ROW.format(table=self._sqlx_table)
-        without_key = INSERT_SQLX_ROW_WITHOUT_KEY.format(table=self._sqlx_table)
-        return self._backend.insert(run, sql, without_key, facts)
+        return self._backend.insert(run, *self._inserts, facts)
 
     def _identity(self, migration: Migration, row: SqlxRecord | None) -> str:
         if row is None:
@@ -252,15 +258,11 @@ def _unquoted(table: str) -> str:
     return bare[1:-1].replace('""', '"') if bare.startswith('"') else bare
 
 
-def _now() -> str:
-    return strftime("%Y-%m-%d %H:%M:%S", gmtime())
-
-
-def _facts(migration: Migration, elapsed_ns: int, installed_on: str) -> dict[str, Any]:
+def _facts(migration: Migration, elapsed_ns: int, now: str) -> dict[str, Any]:
     return {
         "version": migration.version,
         "description": migration.description,
-        "installed_on": installed_on,
+        "installed_on": now[:_SECONDS],
         "checksum": migration.checksum,
         "execution_time": elapsed_ns,
     }

@@ -34,35 +34,30 @@ class Direction(Enum):
 
 
 class Action(Enum):
-    """What one step does."""
+    """What one step does.
 
-    APPLY = "apply"
-    ROLL_BACK = "rollback"
-    RECORD = "record"
-    ERASE = "erase"
-    REPAIR = "repair"
-    HOOK = "hook"
+    `operation` is what yoyo's log calls it, `done` is its past tense.
+    """
 
-    @property
-    def operation(self) -> str:
-        """What yoyo's log calls it."""
-        return _OPERATIONS[self]
+    operation: str
+    done: str
 
-    @property
-    def done(self) -> str:
-        """The action in the past tense."""
-        past = {"apply": "applied", "rollback": "rolled back", "erase": "erased", "hook": "run"}
-        return past.get(self.value, f"{self.value}ed")
+    APPLY = "apply", "apply", "applied"
+    ROLL_BACK = "rollback", "rollback", "rolled back"
+    RECORD = "record", "mark", "recorded"
+    ERASE = "erase", "unmark", "erased"
+    REPAIR = "repair", "mark", "repaired"
+    HOOK = "hook", "apply", "run"
+
+    def __new__(cls, word: str, operation: str, done: str) -> Action:
+        """Make a member whose value is its word."""
+        member = object.__new__(cls)
+        member._value_ = word
+        member.operation = operation
+        member.done = done
+        return member
 
 
-_OPERATIONS = {
-    Action.APPLY: "apply",
-    Action.ROLL_BACK: "rollback",
-    Action.RECORD: "mark",
-    Action.ERASE: "unmark",
-    Action.REPAIR: "mark",
-    Action.HOOK: "apply",
-}
 # In Python 3.11 to look a member up takes three times as long as this.
 _APPLY, _ROLL_BACK, _HOOK = Action.APPLY, Action.ROLL_BACK, Action.HOOK
 
@@ -224,14 +219,15 @@ def plan_upgrade(
     """
     _check_present(status, () if target is None else (target,))
     unsettled = status.unsettled
-    notes = _check_ledgers(status, unsettled, ignore_missing=ignore_missing, accept_newer=accept_newer)
+    touched = tuple([entry for entry in unsettled if not entry.untouched])
+    notes = _check_ledgers(status, touched, ignore_missing=ignore_missing, accept_newer=accept_newer)
     if target is not None and target < (status.latest or 0):
         raise VersionTooOld(target, status.latest or 0)
-    _check_unchanged(unsettled)
-    pending = tuple(entry.migration for entry in unsettled if not entry.installed)
-    skipped = tuple(m for m in pending if target is not None and m.version > target)
+    _check_unchanged(touched)
+    pending = [entry.migration for entry in unsettled if not entry.installed]
+    skipped = () if target is None else tuple(migration for migration in pending if migration.version > target)
     wanted = pending[: len(pending) - len(skipped)]
-    steps = (*_adoptions(unsettled), *[Step(migration, _APPLY) for migration in wanted])
+    steps = (*_adoptions(touched), *[Step._make((migration, _APPLY, "")) for migration in wanted])
     return Plan(Direction.UP, (*steps, *_hooks(status, steps)), skipped, target, notes)
 
 

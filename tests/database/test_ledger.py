@@ -96,6 +96,28 @@ def test_adoption_is_logged_as_ours(sqlite: SQLiteUnderTest, folder):
     assert all(comment.startswith("torc_migrations ") for _, comment in comments[1:])
 
 
+@pytest.mark.parametrize("atomic", [False, True])
+def test_rows_of_one_record_bear_one_time(sqlite: SQLiteUnderTest, folder, atomic):
+    """Both ledgers and the log tell the same second; the time of each later transaction is a later one."""
+    before = sqlite.execute("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")[0][0]
+    source = folder({**ladder(3), "post-apply": "SELECT 1;"})
+    upgrade(sqlite.path, source, target=1)
+    upgrade(sqlite.path, source, atomic=atomic)
+
+    rows = sqlite.execute(
+        "SELECT installed_on, applied_at_utc, created_at_utc "
+        "FROM _sqlx_migrations, _yoyo_migration AS yoyo, _yoyo_log AS log "
+        "WHERE yoyo.migration_id LIKE version || '%' AND log.migration_id = yoyo.migration_id"
+    )
+    assert len(rows) == 3
+    assert all((installed, applied) == (logged[:19], logged) for installed, applied, logged in rows)
+
+    rollback(sqlite.path, source, target=0)
+    times = [time for (time,) in sqlite.execute("SELECT created_at_utc FROM _yoyo_log ORDER BY rowid")]
+    assert [before, *times] == sorted([before, *times])
+    assert len(set(times)) == len(times) - (1 if atomic else 0)
+
+
 def test_rollback_by_stock_yoyo_is_believed(sqlite: SQLiteUnderTest, folder):
     """What stock yoyo rolled back is pending; the stale row of sqlx goes, and the migration is applied anew."""
     source = folder(ladder(2))
