@@ -27,7 +27,7 @@ FLOORS = (
     ("migration",),
     ("combination", "connection", "expectation", "judgement"),
     ("database", "plan"),
-    ("backend", "copying", "foreign_keys", "glance", "picture", "snapshot"),
+    ("backend", "copying", "foreign_keys", "glance", "picture", "snapshot", "transaction"),
     ("row_guard", "witness"),
     ("execution",),
     ("ledger",),

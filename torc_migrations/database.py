@@ -189,33 +189,23 @@ class Database:
     def _attached(self) -> frozenset[str]:
         return frozenset(read_schemas(self.connection)) | {"temp"}
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Hold the write lock; commit at the end, or roll everything back if an exception flies.
-
-        Waits for the lock, and for a living stock yoyo to give up its own, up to `lock_timeout` seconds.
-
-        Raises:
-            LockTimeout: somebody else held the database for longer.
-            DatabaseFailed: the database failed outside of a script, or its file is no longer where it was.
-        """
-        try:
-            self._begin()
-            yield
-            self._check_file()
-            self.patiently(self.execute, "COMMIT")  # without WAL, readers have to leave before it can end
-        except sqlite3.DatabaseError as error:
-            self.roll_back()
-            raise explained(error, self.address) from error
-        except BaseException:
-            self.roll_back()
-            raise
+    def begin(self) -> None:
+        """Begin a transaction that holds the write lock; waits for whoever has it, and for a living stock yoyo."""
+        patience: Patience | None = None
+        while holder := self._holder_unless_begun():
+            patience = self._nap(patience, holder)
+        self._check_file()
 
     def begin_again(self) -> None:
         """Undo what the transaction has done so far, and begin it anew."""
         self.roll_back()
         self._detach()
-        self._begin()
+        self.begin()
+
+    def commit(self) -> None:
+        """Keep what the transaction has done."""
+        self._check_file()
+        self.patiently(self.execute, "COMMIT")  # without WAL, readers have to leave before it can end
 
     def go_on_writing(self) -> None:
         """Hold the write lock again, after a script with transactions of its own may have let go of it."""
@@ -227,8 +217,8 @@ class Database:
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
-            self.patiently(self.execute, "COMMIT")  # without WAL, readers have to leave before it can end
-        self._begin()
+            self.patiently(self.execute, "COMMIT")
+        self.begin()
 
     def roll_back(self) -> None:
         """End the transaction without a trace, where one is open."""
@@ -267,12 +257,6 @@ class Database:
             yield
         except sqlite3.DatabaseError as error:
             raise explained(error, self.address) from error
-
-    def _begin(self) -> None:
-        patience: Patience | None = None
-        while holder := self._holder_unless_begun():
-            patience = self._nap(patience, holder)
-        self._check_file()
 
     def write_something(self) -> None:
         """Write what is there already, which wants the write lock, and a file that can be written."""

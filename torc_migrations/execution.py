@@ -82,11 +82,13 @@ def run(database: Database, step: Step, touched: Touched | None = None) -> Touch
     touched = touched or Touched()
     touched.named.clear()
     touched.switches_keys = False
-    rows = {} if touched.may_commit else count_children(database, step)
+    script = step.script
+    rows = {} if touched.may_commit else count_children(database, script)
     try:
         if touched.may_commit or database.watches_all:
             database.open_to(touched)
-        _run_statements(database, step, touched)
+        if script:
+            _run_statements(database, step, script, touched)
     finally:
         database.close_to_scripts()
     refuse_losses(database, step, rows, touched)
@@ -120,7 +122,7 @@ def run_outside(database: Database, step: Step, *, strict: bool) -> None:
         raise _refused(script, found.statement, f"{found.word} {_NOT_BY_A_SCRIPT}", _TAKE_EITHER_OUT)
     try:
         database.open_to(None)  # VACUUM, for one, begins and commits by itself
-        _run_statements(database, step, Touched())
+        _run_statements(database, step, script, Touched())
         if database.connection.in_transaction:
             reason = f"{script.path}: a savepoint is still open at its end, and was rolled back"
             raise BadScript(script.path, reason, hint="end it with RELEASE")
@@ -143,10 +145,7 @@ def _transaction_words(script: Script) -> Iterator[TransactionWord]:
     return transaction_words(script.sql, script.words)
 
 
-def _run_statements(database: Database, step: Step, touched: Touched) -> None:
-    script = step.script
-    if script is None:
-        return
+def _run_statements(database: Database, step: Step, script: Script, touched: Touched) -> None:
     told = database.on_statement or (_log if logger().isEnabledFor(_DEBUG) else None)
     cursor = sqlite3.Cursor(database.connection)
     execute = cursor.execute

@@ -13,6 +13,7 @@ from torc_migrations.disk import refuse_without_room
 from torc_migrations.driver import sqlite3
 from torc_migrations.index_report import size_text
 from torc_migrations.plan import duration_text
+from torc_migrations.transaction import Transaction
 from torc_migrations.verification import refuse_missing
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _measured(database: Database, sql: str, run: Callable[[Database, str], int])
 
 
 def _in_transaction(database: Database, sql: str) -> int:
-    with database.transaction():
+    with Transaction(database):
         started = perf_counter_ns()
         database.execute(sql).fetchall()
     return perf_counter_ns() - started

@@ -17,6 +17,7 @@ from torc_migrations.index_report import size_text
 from torc_migrations.log import logger
 from torc_migrations.run import Safeguard
 from torc_migrations.snapshot import Snapshot, patient_progress, refuse_snapshots, size_of, take_snapshot
+from torc_migrations.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,7 +231,7 @@ def _put_back(database: Database, source: sqlite3.Connection, check: Callable[[]
     connection = database.connection
     write_pragma(connection, "locking_mode", "EXCLUSIVE")  # the lock outlives the transaction that takes it
     try:
-        with database.transaction():
+        with Transaction(database):
             check()
         _overwrite(database, source, connection)
     finally:

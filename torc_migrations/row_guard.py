@@ -14,6 +14,7 @@ from torc_migrations.script import Statement, table_drops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from torc_migrations.migration import Script
     from torc_migrations.plan import Step
 
 COUNT_ROWS = """
@@ -22,13 +23,12 @@ COUNT_ROWS = """
 """
 
 
-def count_children(database: Database, step: Step) -> Mapping[str, int]:
+def count_children(database: Database, script: Script | None) -> Mapping[str, int]:
     """Count, before a script is run, the rows of the tables that point to what it is going to drop.
 
     A script that drops no such table costs no more than a look at its text. One that has foreign keys on wants its
     cascades, and one outside of a transaction cannot be undone: nothing is counted for them.
     """
-    script = step.script
     if script is None or not script.words or script.directives.foreign_keys or not script.directives.transactional:
         return {}
     drops = tuple(table_drops(script.sql, script.words))

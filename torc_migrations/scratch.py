@@ -11,6 +11,7 @@ from torc_migrations.execution import commits_by_itself, run, run_in_pieces, run
 from torc_migrations.ledger import Ledgers
 from torc_migrations.migration import Migration, Source
 from torc_migrations.plan import Action, Step
+from torc_migrations.transaction import Transaction
 
 SELECT_OBJECTS = """
     SELECT type || ' ' || name
@@ -60,7 +61,7 @@ def objects_made(source: Source) -> dict[int, Made]:
     made: dict[int, Made] = {}
     with open_database(":memory:", lock_timeout=0) as database:
         database.make_writable()
-        with database.transaction():
+        with Transaction(database):
             Ledgers(database).create()
         for migration in source.migrations:
             before = objects(database)
@@ -104,7 +105,7 @@ def _run_up(database: Database, migration: Migration) -> None:
     if not migration.up.directives.transactional:
         run_outside(database, step, strict=False)
         return
-    with database.transaction():
+    with Transaction(database):
         if commits_by_itself(step):
             run_in_pieces(database, step)
             database.go_on_writing()

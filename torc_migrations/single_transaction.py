@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from torc_migrations.foreign_keys import new_violations, violations
 from torc_migrations.plan import Action, Outcome, Step
 from torc_migrations.run import Run
 from torc_migrations.script import names_one_of
+from torc_migrations.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,7 @@ class AtomicRun(Run):
         if self._enforced:
             self._database.enforce_foreign_keys()
         try:
-            with self._database.transaction():
+            with Transaction(self._database):
                 self._expect(self._steps[0])
                 outcomes = self._perform_all()
         except (ExecutionFailed, ForeignKeyViolations, RowsLost) as error:
@@ -101,7 +102,7 @@ class AtomicRun(Run):
             return tuple(self._run_and_write_each(touched))
         outcomes = []
         for step in self._steps:
-            outcomes.append(Outcome(step, self._run_one(step, touched)))
+            outcomes.append(Outcome._make((step, self._run_one(step, touched))))
             self._check_ledgers(step, touched)
         self._write_all(outcomes)
         return tuple(outcomes)
@@ -146,10 +147,10 @@ class AtomicRun(Run):
 
     def _ledgers_are_looked_at(self) -> bool:
         """Tell whether a script names a table of a ledger, or a view or a trigger does that a script may use."""
-        scripts = (step.script.sql for step in self._steps if step.script)
+        scripts = (script.sql for step in self._steps if (script := step.script))
         readers = (str(sql).encode() for (sql,) in self._database.execute(SELECT_READERS))
         names = [name.encode().upper() for name in self._ledgers.tables]
-        return any(names_one_of(sql, names) for sql in (*scripts, *readers))
+        return names_one_of(chain(scripts, readers), names)
 
     def _culprit(self, new: tuple[Violation, ...], touched: Touched) -> Step:
         """Return the step that made the first of some violations, by running the scripts once more."""

@@ -553,8 +553,21 @@ def test_names_are_found_wherever_they_stand_and_in_any_case(before):
     """A long script is searched piece by piece, and a name may lie across two pieces."""
     sql = b" " * before + b"_sqlx_Migrations"
 
-    assert names_one_of(sql, [b"OTHER", b"_SQLX_MIGRATIONS"])
-    assert not names_one_of(sql, [b"OTHER"])
+    assert names_one_of([sql], [b"OTHER", b"_SQLX_MIGRATIONS"])
+    assert not names_one_of([sql], [b"OTHER"])
+
+
+@pytest.mark.parametrize("place", [0, 1, 700, 999, 1000])
+@pytest.mark.parametrize("length", [1, 100, 2**16 - 1, 2**16, 2**16 + 1])
+def test_names_are_found_in_whichever_of_many_texts_they_stand(place, length):
+    """Short texts are looked through together, and what ends one and begins the next is no name."""
+    texts = [b"CREATE TABLE a (x)"] * 1000
+    texts.insert(place, b"x" * length)
+
+    assert not names_one_of(texts, [b"AME", b"XC", b"OTHER"])
+    texts[place] += b" name"
+    assert names_one_of(texts, [b"AME"])
+    assert not names_one_of([], [b"AME"])
 
 
 @pytest.mark.parametrize("blank", [b" ", b"\n", b"\t\v", b"--\n", b"/**/", b" \n-- x\n"])
