@@ -63,6 +63,7 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
         self._collected: defaultdict[str, list[Mapping[str, object]]] | None = None
         self._idle = sqlite3.Cursor(connection)  # has no rows; for a statement that is run at the end
         self._moment = ""
+        self._ids: list[str] = []
         self._who = {"username": _username(), "hostname": socket.gethostname()}
         self.comment = ""
 
@@ -70,6 +71,10 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
         """Return the time, in UTC and as yoyo writes it, that whatever is written from now on bears."""
         self._moment = str(datetime.now(UTC).replace(tzinfo=None))
         return self._moment
+
+    def make_ids(self, count: int) -> None:
+        """Make the keys of so many lines of the log beforehand, which between two flushes would take longer."""
+        self._ids = [_new_id() for _ in range(count)]
 
     def create_tables(self) -> None:
         """Bring yoyo's own tables to its newest schema, in the caller's transaction.
@@ -142,7 +147,7 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
     def get_log_data(self, migration: Migration | None = None, operation: str = "apply") -> dict[str, Any]:
         """Return what yoyo logs, with a comment of ours; needs neither a passwd entry nor a name server."""
         return {
-            "id": str(uuid.uuid4()),
+            "id": self._ids.pop() if self._ids else _new_id(),
             "migration_id": migration.id if migration else None,
             "migration_hash": migration.hash if migration else None,
             "operation": operation,
@@ -150,6 +155,10 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
             "created_at_utc": self._moment,
             **self._who,
         }
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
 
 
 def _username() -> str:

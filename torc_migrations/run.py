@@ -96,6 +96,7 @@ class Run:
             self._check_scripts()
             self._safeguard.check(self._database)
             self._database.make_writable()
+            self._ledgers.expect(len(self._steps))
             while self._steps:
                 for outcome in self._perform_tidily():
                     outcomes.append(outcome)
