@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from torc_migrations.migration import Migration
 
 
+_IDS_IN_A_ROW = 50
+
+
 class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
     """Write yoyo's ledger and log through yoyo's own methods, and in no transaction but the caller's.
 
@@ -71,10 +74,6 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
         """Return the time, in UTC and as yoyo writes it, that whatever is written from now on bears."""
         self._moment = str(datetime.now(UTC).replace(tzinfo=None))
         return self._moment
-
-    def make_ids(self, count: int) -> None:
-        """Make the keys of so many lines of the log beforehand, which between two flushes would take longer."""
-        self._ids = [_new_id() for _ in range(count)]
 
     def create_tables(self) -> None:
         """Bring yoyo's own tables to its newest schema, in the caller's transaction.
@@ -147,7 +146,7 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
     def get_log_data(self, migration: Migration | None = None, operation: str = "apply") -> dict[str, Any]:
         """Return what yoyo logs, with a comment of ours; needs neither a passwd entry nor a name server."""
         return {
-            "id": self._ids.pop() if self._ids else _new_id(),
+            "id": self._new_id(),
             "migration_id": migration.id if migration else None,
             "migration_hash": migration.hash if migration else None,
             "operation": operation,
@@ -156,9 +155,11 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
             **self._who,
         }
 
-
-def _new_id() -> str:
-    return str(uuid.uuid4())
+    def _new_id(self) -> str:
+        """Return the key of a line of the log; they are made in a row, faster than each between two flushes."""
+        if not self._ids:
+            self._ids = [str(uuid.uuid4()) for _ in range(_IDS_IN_A_ROW)]
+        return self._ids.pop()
 
 
 def _username() -> str:

@@ -135,10 +135,6 @@ class Ledgers:
         there = self._database.execute(SELECT_TABLES, {"sqlx_table": self._sqlx_name, "yoyo_table": self._yoyo_table})
         return self.tables - {"yoyo_lock"} - {str(name) for (name,) in there}
 
-    def expect(self, count: int) -> None:
-        """Prepare for so many records."""
-        self._backend.make_ids(count)
-
     def record(self, step: Step, elapsed_ns: int = _UNKNOWN_TIME) -> None:
         """Write that a migration is installed: sqlx's row, yoyo's row, and a line in yoyo's log.
 

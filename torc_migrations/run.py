@@ -24,8 +24,6 @@ from torc_migrations.plan import Action, Outcome, Plan, Report, Step, duration_t
 from torc_migrations.transaction import Transaction
 
 if TYPE_CHECKING:
-    from logging import Logger
-
     from torc_migrations.authorizer import Touched
     from torc_migrations.database import Database
     from torc_migrations.session import Session
@@ -91,17 +89,14 @@ class Run:
         outcomes: list[Outcome] = []
         self._steps = deque(plan.steps)
         creates = self._database.is_missing
-        log = logger()
         try:
             self._check_scripts()
             self._safeguard.check(self._database)
             self._database.make_writable()
-            self._ledgers.expect(len(self._steps))
             while self._steps:
                 for outcome in self._perform_tidily():
                     outcomes.append(outcome)
-                    if log.isEnabledFor(_INFO):
-                        _tell(log, *outcome)
+                    _log(outcome)
                     self._observer(outcome)
         except MigrationError as error:
             kept = () if self._safeguard.put_back(self._database, error) else tuple(outcomes)
@@ -267,5 +262,8 @@ class Run:
             self._ledgers.erase(step)
 
 
-def _tell(log: Logger, step: Step, elapsed_ns: int) -> None:
-    log.info("%s %s in %s", step.action.done, step.migration.id, duration_text(elapsed_ns))
+def _log(outcome: Outcome) -> None:
+    log = logger()
+    if log.isEnabledFor(_INFO):
+        step = outcome.step
+        log.info("%s %s in %s", step.action.done, step.migration.id, duration_text(outcome.elapsed_ns))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from contract import python
 from measured import ROOT, Counted, Installed, run, write_migrations
 
 import torc_migrations.connection
@@ -251,4 +252,27 @@ def test_yoyo_is_not_asked_for_its_tables_again(install: Install, tmp_path: Path
 
     assert sum("CREATE TABLE" in statement and "_sqlx_migrations" in statement for statement in seen) == 1
     assert sum("_yoyo_log" in statement and "CREATE" in statement for statement in seen) == 1
+    assert Migrator(tmp_path / "new.db", source).status().clean
+
+
+OVERTAKEN = """
+import sqlite3, subprocess, sys
+from torc_migrations import upgrade
+path, source = sys.argv[1:]
+other = "import sys; from torc_migrations import upgrade; upgrade(*sys.argv[1:])"
+connection = sqlite3.connect(path)
+def watch(sql):
+    if sql == "BEGIN IMMEDIATE":
+        connection.set_trace_callback(None)
+        subprocess.run([sys.executable, "-c", other, path, source], check=True)
+connection.set_trace_callback(watch)
+print(upgrade(connection, source).applied, connection.total_changes, "yoyo" in sys.modules)
+"""
+
+
+def test_whoever_is_overtaken_loads_no_yoyo(tmp_path: Path):
+    """Of many workers that start at once one applies; the others find that out before they load what writes."""
+    source = write_migrations(tmp_path / "source", range(1, 6))
+
+    assert python(OVERTAKEN, tmp_path / "new.db", source) == "() 0 False\n"
     assert Migrator(tmp_path / "new.db", source).status().clean
