@@ -32,21 +32,20 @@ class Touched:
         interruption: what flew, such as Ctrl-C, while SQLite was asking; SQLite swallows it.
     """
 
-    all_tables = False
-    switches_keys = False
-    attaches = False
-    alters = False
-    refused: str | None = None
-    interruption: BaseException | None = None
-
     def __init__(self, *, may_commit: bool = False) -> None:
         self.may_commit = may_commit
         self.tables: set[str] = set()
+        self.all_tables = False
         self.unindexed: set[str] = set()
         self.named: set[str] = set()
         self.pragmas: set[str] = set()
         self.savepoints: set[str] = set()
+        self.switches_keys = False
+        self.attaches = False
         self.told: set[str] = set()
+        self.refused: str | None = None
+        self.interruption: BaseException | None = None
+        self.alters = False
 
     @property
     def authorizer(self) -> Callable[..., int]:

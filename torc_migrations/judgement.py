@@ -158,16 +158,11 @@ class Entry(NamedTuple):
         )
 
     @property
-    def untouched(self) -> bool:
-        """Whether it is pending, and neither ledger has a row of it: there is nothing to do but to apply it."""
-        return self.verdict is _PENDING and self.sqlx is None and self.yoyo is None
-
-    @property
     def in_step(self) -> bool:
         """Whether both ledgers say what is true."""
         if self.verdict is _INSTALLED:
             return self.sqlx is not None and self.yoyo is not None
-        return self.untouched
+        return self.verdict is _PENDING and self.sqlx is None and self.yoyo is None
 
     @property
     def note(self) -> str | None:
@@ -288,12 +283,12 @@ def compare(source: Source, recorded: Recorded) -> Status:
             verdict = _verdict(in_yoyo is not None)
         found.append(Entry._make((migration, verdict, in_sqlx, in_yoyo)))
     entries = tuple(found)
-    told = [entry for entry in _unsettled(entries) if not entry.untouched]
+    unsettled = _unsettled(entries)
     missing = tuple(sorted(recorded.sqlx.keys() - {migration.version for migration in source.migrations}))
     dirty = tuple(sorted([version for version, record in recorded.sqlx.items() if not record.success]))
     due = tuple(_due_hooks(source, recorded)) if source.hooks else ()
     due_notes = (f"{hook.id} has not run since migrations were applied; the next upgrade runs it" for hook in due)
-    notes = (*source.notes, *_notes(told, missing, dirty), *due_notes)
+    notes = (*source.notes, *_notes(unsettled, missing, dirty), *due_notes)
     return Status(entries, missing, _foreign(entries, recorded), dirty, notes, source.hooks, due)
 
 
@@ -327,7 +322,7 @@ def _foreign(entries: tuple[Entry, ...], recorded: Recorded) -> tuple[str, ...]:
     return tuple(sorted(str(record.id) for record in recorded.yoyo.values() if record.id not in ids))
 
 
-def _notes(unsettled: Sequence[Entry], missing: tuple[int, ...], dirty: tuple[int, ...]) -> Iterator[str]:
+def _notes(unsettled: tuple[Entry, ...], missing: tuple[int, ...], dirty: tuple[int, ...]) -> Iterator[str]:
     yield from (entry.note for entry in unsettled if entry.note)
     for entry in unsettled:
         if entry.is_twin:

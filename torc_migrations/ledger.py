@@ -174,8 +174,7 @@ class Ledgers:
     def log_hook(self, step: Step) -> None:
         """Write into yoyo's log that a hook has run; no ledger has a row of it."""
         self._backend.look_at_clock()
-        self._backend.comment = our_comment(step.action.value, None)
-        self._backend.log_migration(step.migration, step.action.operation)
+        self._log(step, None)
 
     @cached_property
     def _backend(self) -> LedgerBackend:
@@ -183,7 +182,7 @@ class Ledgers:
 
         return LedgerBackend(self._database.connection, self._yoyo_table)
 
-    def _log(self, step: Step, identity: str) -> None:
+    def _log(self, step: Step, identity: str | None) -> None:
         why = f" ({step.reason[:_LONGEST_REASON]})" if step.reason else ""
         self._backend.comment = our_comment(f"{step.action.value}{why}", identity)
         self._backend.log_migration(step.migration, step.action.operation)

@@ -187,19 +187,17 @@ def discover(source: SourceLike = None, *, ignored_chars: str = "") -> Source:
 def _read(named: Named, ignored_chars: str) -> Migration:
     up = Script(named.up)
     sql = up.sql
-    return Migration._make(
-        (
-            named.id,
-            named.version,
-            named.description,
-            up,
-            Script(named.down) if named.down else None,
-            up.directives.depends if sql.find(b"depends") >= 0 else (),
-            checksum(sql, ignored_chars),
-            yoyo_hash(named.id),
-            named.down_description,
-            ignored_chars,
-        )
+    return Migration(
+        named.id,
+        named.version,
+        named.description,
+        up,
+        Script(named.down) if named.down else None,
+        up.directives.depends if sql.find(b"depends") >= 0 else (),
+        checksum(sql, ignored_chars),
+        yoyo_hash(named.id),
+        named.down_description,
+        ignored_chars,
     )
 
 

@@ -219,15 +219,14 @@ def plan_upgrade(
     """
     _check_present(status, () if target is None else (target,))
     unsettled = status.unsettled
-    touched = tuple([entry for entry in unsettled if not entry.untouched])
-    notes = _check_ledgers(status, touched, ignore_missing=ignore_missing, accept_newer=accept_newer)
+    notes = _check_ledgers(status, unsettled, ignore_missing=ignore_missing, accept_newer=accept_newer)
     if target is not None and target < (status.latest or 0):
         raise VersionTooOld(target, status.latest or 0)
-    _check_unchanged(touched)
+    _check_unchanged(unsettled)
     pending = [entry.migration for entry in unsettled if not entry.installed]
     skipped = () if target is None else tuple(migration for migration in pending if migration.version > target)
     wanted = pending[: len(pending) - len(skipped)]
-    steps = (*_adoptions(touched), *[Step._make((migration, _APPLY, "")) for migration in wanted])
+    steps = (*_adoptions(unsettled), *[Step._make((migration, _APPLY, "")) for migration in wanted])
     return Plan(Direction.UP, (*steps, *_hooks(status, steps)), skipped, target, notes)
 
 

@@ -22,7 +22,8 @@ from contract import PATIENCE, SQLiteUnderTest, expect_line, ladder, sized, star
 
 import torc_migrations
 from torc_migrations import rollback, upgrade
-from torc_migrations.database import open_database
+from torc_migrations.database import Database, open_database
+from torc_migrations.transaction import Transaction
 
 PACKAGE = os.path.dirname(torc_migrations.__file__)
 
@@ -88,14 +89,16 @@ def settings(connection: sqlite3.Connection) -> tuple[object, ...]:
     return (connection.isolation_level, connection.text_factory, connection.in_transaction, *values)
 
 
-def test_what_an_interrupt_has_left_open_ends_in_silence(sqlite: SQLiteUnderTest):
-    """Between a `with` and its first line Ctrl-C leaves a generator behind, which is thrown away after the close."""
+@pytest.mark.parametrize("begin", [Database.reading, Transaction])
+def test_what_an_interrupt_has_left_open_ends_in_silence(sqlite: SQLiteUnderTest, begin):
+    """Between a `with` and its first line Ctrl-C may leave a generator, which is thrown away after the close."""
     with open_database(sqlite.path, lock_timeout=0) as database:
         database.make_writable()
-        left = database.reading()
+        left = begin(database)
         left.__enter__()
 
-    left.gen.close()
+    if begin is Database.reading:
+        left.gen.close()
 
     assert sqlite.tables() == {}
 
