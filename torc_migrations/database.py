@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from torc_migrations.script import Statement
 
 _NEVER_READ = -1
+_CACHE_KIB = 32 * 1024  # what a transaction writes beyond it goes to the file early, which shuts readers out
 
 SELECT_YOYO_LOCK = """
     SELECT pid, CAST(ctime AS TEXT)
@@ -114,6 +115,8 @@ class Database:
             self.patiently(self._prepare)
 
     def _prepare(self) -> None:
+        if self._lent is None:
+            write_pragma(self.connection, "cache_size", -_CACHE_KIB)
         write_pragma(self.connection, "foreign_keys", 0)
         self._pragmas = read_pragmas(self.connection)  # some of which read the file, too
         self._schemas = self._attached()

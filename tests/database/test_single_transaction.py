@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -281,6 +282,32 @@ def test_killed_before_any_statement_it_is_all_or_none(tmp_path: Path, folder, j
         assert picture(database.path) == right[database.ledgers().agreed], number
         upgrade(database.path, source, lock_timeout=0, atomic=True)
         assert database.ledgers().agreed == (1, 2, 3, 4)
+
+
+def test_readers_are_not_shut_out_before_the_end(sqlite: SQLiteUnderTest, folder):
+    """What is written stays in memory until the commit, up to 32 MB; SQLite's own 2 MB would lock everybody out."""
+    fill = "CREATE TABLE t{0} AS SELECT zeroblob(1000000) AS x;"
+    source = folder({"1_small": "CREATE TABLE t1 (x);", **{f"{n}_much": fill.format(n) for n in range(2, 7)}})
+    upgrade(sqlite.path, source, target=1)
+    seen: list[list[tuple[object, ...]]] = []
+
+    class Reader(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "CREATE TABLE" in record.getMessage():
+                with closing(sqlite3.connect(sqlite.path, timeout=0)) as connection:
+                    seen.append(connection.execute("SELECT name FROM sqlite_master WHERE name GLOB 't?'").fetchall())
+
+    reader, log = Reader(), logging.getLogger("torc_migrations")
+    log.addHandler(reader)
+    log.setLevel(logging.DEBUG)
+    try:
+        upgrade(sqlite.path, source, atomic=True)
+    finally:
+        log.removeHandler(reader)
+        log.setLevel(logging.NOTSET)
+
+    assert seen == [[("t1",)]] * 5
+    assert len(sqlite.tables()) == 6
 
 
 def test_a_writer_is_waited_for(sqlite: SQLiteUnderTest, folder):
