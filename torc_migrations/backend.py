@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from yoyo import internalmigrations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from torc_migrations.migration import Migration
 
 
-_IDS_IN_A_ROW = 50
+_COUNTED = 12  # letters of a UUID, behind its last hyphen
 
 
 class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
@@ -66,7 +67,8 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
         self._collected: defaultdict[str, list[Mapping[str, object]]] | None = None
         self._idle = sqlite3.Cursor(connection)  # has no rows; for a statement that is run at the end
         self._moment = ""
-        self._ids: list[str] = []
+        self._key = str(uuid.uuid4())[:-_COUNTED]
+        self._lines = count()
         self._who = {"username": _username(), "hostname": socket.gethostname()}
         self.comment = ""
 
@@ -156,10 +158,8 @@ class LedgerBackend(SQLiteBackend):  # type: ignore[misc]  # yoyo has no types
         }
 
     def _new_id(self) -> str:
-        """Return the key of a line of the log; they are made in a row, faster than each between two flushes."""
-        if not self._ids:
-            self._ids = [str(uuid.uuid4()) for _ in range(_IDS_IN_A_ROW)]
-        return self._ids.pop()
+        """Return the key of a line of the log: a UUID drawn once, its end counted up, for one place in the index."""
+        return f"{self._key}{next(self._lines):0{_COUNTED}x}"
 
 
 def _username() -> str:

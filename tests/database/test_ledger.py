@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from hashlib import sha384
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from contract import BECOME_NOBODY, Ledgers, SQLiteUnderTest, ladder, python, start_python
@@ -116,6 +117,20 @@ def test_rows_of_one_record_bear_one_time(sqlite: SQLiteUnderTest, folder, atomi
     times = [time for (time,) in sqlite.execute("SELECT created_at_utc FROM _yoyo_log ORDER BY rowid")]
     assert [before, *times] == sorted([before, *times])
     assert len(set(times)) == len(times) - (1 if atomic else 0)
+
+
+def test_keys_of_the_log_are_one_of_a_kind(sqlite: SQLiteUnderTest, folder):
+    """Each is a UUID, as long as yoyo's own; the lines of one run follow each other, and two runs share none."""
+    source = folder(ladder(20))
+    upgrade(sqlite.path, source)
+    rollback(sqlite.path, source, target=0)
+    yoyo(sqlite, "apply", source)
+
+    keys = [key for (key,) in sqlite.execute("SELECT id FROM _yoyo_log ORDER BY rowid")]
+    assert len(set(keys)) == 60
+    assert all(str(UUID(key)) == key for key in keys)
+    assert keys[:20] == sorted(keys[:20])
+    assert keys[0][:-12] != keys[20][:-12]
 
 
 def test_rollback_by_stock_yoyo_is_believed(sqlite: SQLiteUnderTest, folder):
