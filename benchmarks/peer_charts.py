@@ -19,8 +19,8 @@ BARS = (
     ("script", 1, False, "one script of 1 MB"),
 )
 COLOURS = {FLOOR: GREEN, OURS: BLUE}
-OTHERS = (ORANGE, PURPLE, "#8A8A00", "#CC3311", "#7A5195", "#00A0A0", "#A0522D", "#666666")
-MARKS = "osD^vPX*<>"
+OTHERS = (ORANGE, PURPLE, "#8A8A00", "#CC3311", "#7A5195", "#00A0A0", "#A0522D", "#666666", "#E0A800")
+MARKS = "osD^vPX*<>p"
 
 
 def main() -> int:
@@ -35,7 +35,7 @@ def _looks(results: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Return the colour and the mark of every tool, the same in all charts."""
     names = [FLOOR, OURS, *(name for name in results["tools"] if name not in COLOURS)]
     colours = [*COLOURS.values(), *OTHERS]
-    return {name: (colours[number % len(colours)], MARKS[number % len(MARKS)]) for number, name in enumerate(names)}
+    return {name: (colours[number], MARKS[number]) for number, name in enumerate(names)}
 
 
 def _bars(results: Mapping[str, Any]) -> str:
@@ -50,6 +50,7 @@ def _bars(results: Mapping[str, Any]) -> str:
         for row, (time, _) in enumerate(known):
             axes.text(time, row, f" {time:,.0f}", va="center", fontsize=8)
         axes.set_xscale("log")
+        axes.minorticks_off()
         axes.set_xlabel("milliseconds (logarithmic)")
         axes.set_title(title)
         axes.margins(x=0.15)

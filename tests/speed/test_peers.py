@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,18 @@ def test_the_pictures_adapt_to_the_page(name):
     assert "prefers-color-scheme: dark" in picture
     assert "currentColor" in picture
     assert f"]({name})" in PAGE.read_text()
+
+
+def test_no_two_tools_look_alike(monkeypatch: pytest.MonkeyPatch):
+    """Each has a colour and a mark of its own in the pictures."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    charts = import_module("peer_charts")
+
+    looks = charts._looks(json.loads(charts.RESULTS.read_text()))
+
+    assert len(looks) == 11
+    for kind in zip(*looks.values(), strict=True):
+        assert len(set(kind)) == 11
 
 
 def test_every_goal_has_its_row():
