@@ -35,7 +35,7 @@ def _looks(results: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Return the colour and the mark of every tool, the same in all charts."""
     names = [FLOOR, OURS, *(name for name in results["tools"] if name not in COLOURS)]
     colours = [*COLOURS.values(), *OTHERS]
-    return {name: (colours[number], MARKS[number]) for number, name in enumerate(names)}
+    return {name: (colours[number % len(colours)], MARKS[number % len(MARKS)]) for number, name in enumerate(names)}
 
 
 def _bars(results: Mapping[str, Any]) -> str:

@@ -84,8 +84,8 @@ def milliseconds(results: Results, work: str, size: int, tool: str, *, inside: b
 
 def _ratio(column: str, work: str, size: int, *, inside: bool, tool: str = OURS) -> Callable[[Results], float | None]:
     def ratio(results: Results) -> float | None:
-        ours, floor = (row(results, work, size, each, inside=inside) for each in (tool, FLOOR))
-        return float(ours[column] / floor[column]) if ours and floor else None
+        found, floor = (row(results, work, size, each, inside=inside) for each in (tool, FLOOR))
+        return float(found[column] / floor[column]) if found and floor else None
 
     return ratio
 

@@ -284,7 +284,7 @@ def test_killed_before_any_statement_it_is_all_or_none(tmp_path: Path, folder, j
         assert database.ledgers().agreed == (1, 2, 3, 4)
 
 
-def test_readers_are_not_shut_out_before_the_end(sqlite: SQLiteUnderTest, folder):
+def test_readers_are_not_shut_out_before_the_end(sqlite: SQLiteUnderTest, folder, caplog):
     """What is written stays in memory until the commit, up to 32 MB; SQLite's own 2 MB would lock everybody out."""
     fill = "CREATE TABLE t{0} AS SELECT zeroblob(1000000) AS x;"
     source = folder({"1_small": "CREATE TABLE t1 (x);", **{f"{n}_much": fill.format(n) for n in range(2, 7)}})
@@ -299,12 +299,11 @@ def test_readers_are_not_shut_out_before_the_end(sqlite: SQLiteUnderTest, folder
 
     reader, log = Reader(), logging.getLogger("torc_migrations")
     log.addHandler(reader)
-    log.setLevel(logging.DEBUG)
     try:
-        upgrade(sqlite.path, source, atomic=True)
+        with caplog.at_level(logging.DEBUG, logger=log.name):
+            upgrade(sqlite.path, source, atomic=True)
     finally:
         log.removeHandler(reader)
-        log.setLevel(logging.NOTSET)
 
     assert seen == [[("t1",)]] * 5
     assert len(sqlite.tables()) == 6
