@@ -1,15 +1,13 @@
 #!/bin/sh
-# The main job, shown on torc.db in a clone: upgrade, list, look at the query plans, roll back, upgrade again.
-# Called by `make demo`; the argument is the folder of the commands.
+# Show the main task on torc.db in a clone: upgrade, list, look at two query plans, roll back, upgrade again.
+# `make demo` calls it; the argument is the directory of the installed commands.
 set -eu
 commands=$1
 database=torc.db
 
 show() {
-    printf '\n$ %s\n' "$*"
-    command=$1
-    shift
-    "$commands/$command" "$@"
+    printf '\n$ torc-migrations %s\n' "$*"
+    "$commands/torc-migrations" "$@"
 }
 
 plan() {
@@ -25,11 +23,11 @@ connection.close()
 PYTHON
 }
 
-show torc-migrations upgrade
-show torc-migrations status
+show -d "$database" --torc upgrade
+show -d "$database" --torc status
 plan "SELECT * FROM job WHERE workflow_id = 1"
 plan "SELECT * FROM job WHERE workflow_id = 1 AND status = 1"
-show torc-migrations rollback
-show torc-migrations status
-show torc-migrations upgrade
-show torc-migrations status
+show -d "$database" --torc rollback
+show -d "$database" --torc status
+show -d "$database" --torc upgrade
+show -d "$database" --torc status

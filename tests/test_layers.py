@@ -1,209 +1,131 @@
-"""The house: which module may import which, who may touch what, and how big a room may be."""
+"""The order of the packages, no circle between files, where other projects' libraries are imported, and sizes."""
 
 from __future__ import annotations
 
 import ast
-import inspect
 import sys
 from collections.abc import Iterator
-from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-import torc_migrations
-
 PACKAGE = Path(__file__).parent.parent / "torc_migrations"
 NAME = PACKAGE.name
+FILES = {
+    ".".join((NAME, *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 
-# From the ground up: a module imports from floors below its own, never from its own or from above.
-FLOORS = (
-    ("_version", "driver", "log", "migration_error", "plain_arguments", "tables", "values"),
-    ("execution_errors",),
+# From the lowest to the highest: a file imports from its own package, and from those before it.
+ORDER = (
+    ("formatting",),
+    ("log",),
     ("errors",),
-    ("authorizer", "index_report", "listing", "script", "url"),
-    ("checksum", "disk", "lock", "names", "query_plan"),
-    ("migration",),
-    ("combination", "connection", "expectation", "judgement"),
-    ("database", "plan"),
-    ("backend", "copying", "foreign_keys", "glance", "picture", "snapshot", "transaction"),
-    ("row_guard", "witness"),
-    ("execution",),
-    ("ledger",),
-    ("scratch",),
-    ("doctor", "rehearsal_report", "session"),
-    ("run",),
-    ("rehearsal", "restoration", "single_transaction"),
-    ("round_trips",),
-    ("migrator",),
-    ("verification",),
-    ("inspection", "maintenance"),
-    ("config", "folder", "inspect_cli", "mending_cli", "rehearse_cli", "snapshot_cli", "terminal", "watched"),
-    ("folder_cli",),
-    ("arguments", "watch"),
-    ("__init__", "cli", "yoyo_plugin"),
+    ("sources",),
+    ("history",),
+    ("events",),
+    ("databases",),
+    ("ledgers",),
+    ("runs",),
+    ("snapshots", "rehearsals", "indexes"),
+    ("options",),
+    ("configured",),
+    ("migrator", "watch"),
+    ("services",),
+    ("",),
+    ("checks",),
+    ("reports",),
+    ("aio", "cli", "plugins"),
+    ("__main__",),
 )
-FLOOR = {module: number for number, floor in enumerate(FLOORS) for module in floor}
+LEVEL = {package: level for level, packages in enumerate(ORDER) for package in packages}
 
-# Who may import what is not ours and not Python's own.
-GUESTS = {
-    "yoyo": {"backend", "yoyo_plugin"},
-    "sqlite_utils": {"inspection"},
-    "dotenv": {"config"},
+# Which package may import a library that is neither ours nor Python's own.
+LIBRARIES = {
+    "yoyo": {"ledgers", "databases", "plugins"},
+    "click": {"plugins"},  # comes with sqlite-utils, whose commands are click's
+    "sqlite_utils": {"plugins", "databases"},
+    "dotenv": {"cli"},
+    "jinja2": {"reports"},
+    "markupsafe": {"reports"},  # comes with jinja2
+    "psycopg": {"databases"},
+    "pytest": {"plugins"},
+    "shtab": {"cli"},
+    "trio": {"services"},
+    "pymysql": {"databases"},
 }
-# Deciding is done with values: these touch neither a database nor a disk. (`script` asks SQLite's tokenizer.)
-PURE = ("errors", "execution_errors", "names", "script", "judgement", "plan", "checksum")
-EDGES = {"os", "io", "pathlib", "shutil", "socket", "sqlite3", "subprocess", "tempfile", "threading", "time"}
-# What is not loaded with the package, because `upgrade` with nothing to do has no use for it.
-DEAR = {
-    "argparse",
-    "asyncio",
-    "configparser",
-    "dataclasses",
-    "datetime",
-    "importlib.resources",
-    "inspect",
-    "json",
-    "logging",
-    "pathlib",
-    "shutil",
-    "sqlite_utils",
-    "subprocess",
-    "tempfile",
-    "urllib.parse",
-    "yoyo",
-}
-LONGEST = 400
-NAMES_THAT_SAY_NOTHING = {"base", "common", "helpers", "manager", "misc", "utils"}
+LINES, FILES_IN_PACKAGE = 400, 10
 
 
-class Import(NamedTuple):
-    """A module that is imported, and whether only when a function runs."""
-
-    module: str
-    lazy: bool
+def package_of(module: str) -> str:
+    """Return the part of a module's name that stands in `ORDER`."""
+    return module.removeprefix(NAME).lstrip(".").partition(".")[0]
 
 
-def modules() -> list[str]:
-    """Return the names of the package's modules."""
-    return sorted(path.stem for path in PACKAGE.glob("*.py"))
+def imports_of(module: str) -> Iterator[str]:
+    """Yield every module that a file imports, in functions and for type checkers only too."""
+    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None, f"{module}: an import names its module in full"
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (name if name in FILES else node.module for name in names)
 
 
-@cache
-def tree(module: str) -> ast.Module:
-    """Return what Python makes of a module's text."""
-    return ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+def test_the_files_are_found():
+    """The tests below look at every file; none of them passes because there is nothing to look at."""
+    assert len(FILES) > 60
+    assert {package_of(module) for module in FILES} == set(LEVEL)
 
 
-@cache
-def imports(module: str) -> frozenset[Import]:
-    """Return everything that a module imports, but for what only a type checker reads."""
-    return frozenset(_imports(tree(module), lazy=False))
+@pytest.mark.parametrize("module", FILES)
+def test_imports_follow_the_order_of_the_packages(module):
+    """A file imports nothing from a higher package, nor from another one on its own level."""
+    own = package_of(module)
+    ours = {name for name in imports_of(module) if name == NAME or name.startswith(f"{NAME}.")}
+
+    wrong = {name for name in ours if package_of(name) != own and LEVEL[package_of(name)] >= LEVEL[own]}
+
+    assert wrong == set()
 
 
-def _imports(node: ast.AST, *, lazy: bool) -> Iterator[Import]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
-            continue
-        if isinstance(child, ast.Import):
-            yield from (Import(alias.name, lazy) for alias in child.names)
-        elif isinstance(child, ast.ImportFrom):
-            yield from (Import(name, lazy) for name in _sources(child))
-        yield from _imports(child, lazy=lazy or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
+def test_no_circle_between_files():
+    """Files import each other in no circle, type-only imports included."""
+    graph = {module: {name for name in imports_of(module) if name in FILES} - {module} for module in FILES}
+
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
-def _sources(node: ast.ImportFrom) -> Iterator[str]:
-    """Return the modules behind `from x import y`; y is one itself where x is the package."""
-    assert node.module is not None, "an import names its module in full"
-    if node.module == NAME:
-        yield from (f"{NAME}.{alias.name}" for alias in node.names)
-    else:
-        yield node.module
+@pytest.mark.parametrize("module", FILES)
+def test_libraries_are_imported_where_the_table_says(module):
+    """What is neither ours nor Python's is imported by the packages in the table, and by no other."""
+    foreign = {name.partition(".")[0] for name in imports_of(module)} - set(sys.stdlib_module_names) - {NAME}
+
+    assert {name for name in foreign if package_of(module) not in LIBRARIES.get(name, set())} == set()
 
 
-def ours(module: str, *, lazy_too: bool = True) -> set[str]:
-    """Return the modules of the package that a module imports."""
-    named = {name for name, lazy in imports(module) if lazy_too or not lazy}
-    return {name.partition(".")[2] for name in named if name.startswith(f"{NAME}.")}
+@pytest.mark.parametrize("module", FILES)
+def test_a_file_has_one_duty(module):
+    """A file says its duty in its first line, and has at most 400 lines; errors.py is one family on one page."""
+    text = FILES[module].read_text(encoding="utf-8")
+
+    assert ast.get_docstring(ast.parse(text))
+    assert len(text.splitlines()) <= LINES or module == f"{NAME}.errors"
 
 
-def loaded_with(module: str) -> set[str]:
-    """Return the modules of the package that are loaded by importing one of them."""
-    loaded, waiting = set[str](), {module}
-    while waiting:
-        loaded |= waiting
-        waiting = {other for each in waiting for other in ours(each, lazy_too=False)} - loaded
-    return loaded
+@pytest.mark.parametrize("directory", sorted({path.parent for path in FILES.values()}), ids=lambda path: path.name)
+def test_a_package_has_at_most_ten_files(directory):
+    """A package is small enough to be seen at once; `cli/verbs` has one file a verb."""
+    files = [path for path in directory.glob("*.py") if path.name != "__init__.py"]
+
+    assert len(files) <= FILES_IN_PACKAGE or directory.name == "verbs"
 
 
-@pytest.mark.parametrize("module", modules())
-def test_every_module_has_its_floor(module):
-    """A new module is given a place in the table before it is given anything else."""
-    assert module in FLOOR
-
-
-def test_every_place_is_taken():
-    """The table names no module that has gone, and none twice."""
-    assert sorted(module for floor in FLOORS for module in floor) == modules()
-
-
-@pytest.mark.parametrize("module", modules())
-def test_imports_go_down(module):
-    """A module knows what stands below it only, also inside its functions; so there is no cycle."""
-    floor = FLOOR.get(module, -1)
-
-    above = {other for other in ours(module) if FLOOR.get(other, len(FLOORS)) >= floor}
-
-    assert above == set()
-
-
-@pytest.mark.parametrize("module", modules())
-def test_guests_are_let_in_by_one_door(module):
-    """What is neither ours nor Python's is imported where the table says, and nowhere else."""
-    foreign = {name.partition(".")[0] for name, _ in imports(module)} - set(sys.stdlib_module_names) - {NAME}
-
-    assert {name for name in foreign if module not in GUESTS.get(name, set())} == set()
-
-
-@pytest.mark.parametrize("module", PURE)
-def test_what_decides_touches_nothing(module):
-    """Text, status and plan take values and return values."""
-    touched = {name for name, _ in imports(module)} & EDGES
-
-    assert touched <= ({"sqlite3"} if module == "script" else set())
-
-
-@pytest.mark.parametrize("module", sorted(loaded_with("__init__")))
-def test_the_package_loads_nothing_dear(module):
-    """Importing the package stays cheap: what costs milliseconds is imported by the function that needs it."""
-    assert {name for name, lazy in imports(module) if not lazy} & DEAR == set()
-
-
-@pytest.mark.parametrize("module", sorted(set(modules()) - {"terminal"}))
+@pytest.mark.parametrize("module", [each for each in FILES if each != f"{NAME}.cli.terminal"])
 def test_only_the_terminal_prints(module):
     """A library never writes to its host's streams."""
-    calls = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call)]
+    calls = (node for node in ast.walk(ast.parse(FILES[module].read_text("utf-8"))) if isinstance(node, ast.Call))
 
     assert [call.lineno for call in calls if ast.unparse(call.func) == "print"] == []
-
-
-@pytest.mark.parametrize("module", modules())
-def test_no_room_is_too_big(module):
-    """A module of more than 400 lines has two duties."""
-    assert len((PACKAGE / f"{module}.py").read_text(encoding="utf-8").splitlines()) <= LONGEST
-
-
-@pytest.mark.parametrize("module", modules())
-def test_every_module_says_its_duty(module):
-    """A module begins with its duty, and its name says more than that it is useful."""
-    assert ast.get_docstring(tree(module)) or module == "_version"
-    assert not NAMES_THAT_SAY_NOTHING & set(module.split("_"))
-
-
-def test_no_module_is_called_like_a_function():
-    """Importing a module puts it into the package by its name, where it would take the function's place."""
-    functions = {name for name in torc_migrations.__all__ if inspect.isfunction(getattr(torc_migrations, name))}
-
-    assert {"status", "upgrade", "round_trip"} <= functions
-    assert functions & set(modules()) == set()

@@ -1,29 +1,69 @@
-"""The package's logger, loaded only where there is something to tell."""
+"""The logger of the package. `logging` takes long to import, and an upgrade with nothing to do logs nothing."""
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from torc_migrations.formatting import escaped
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from logging import Logger
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from logging import Logger, LogRecord
 
-_logger: list[Logger] = []
-_on_first_use: list[Callable[[Logger], None]] = []
+_DEBUG = 10  # logging.DEBUG
+_not_entered: list[Callable[[Logger], None]] = []
 
 
-def logger() -> Logger:
-    """Return the package's logger; the host decides where it goes."""
-    if _logger and not _on_first_use:
-        return _logger[0]
+def log() -> Logger:
+    """Return the logger `torc_migrations`, which escapes the control characters of names."""
     from logging import getLogger
 
-    found = getLogger("torc_migrations")
-    while _on_first_use:
-        _on_first_use.pop()(found)
-    _logger[:] = [found]
-    return found
+    logger = getLogger("torc_migrations")
+    logger.addFilter(_escape_names)  # once: a filter that is there is not added again
+    while _not_entered:
+        _not_entered.pop()(logger)
+    return logger
 
 
-def on_first_use(prepare: Callable[[Logger], None]) -> None:
-    """Have the logger prepared before its first line: the command's way to load logging only where it is wanted."""
-    _on_first_use.append(prepare)
+@contextmanager
+def log_changed_by(change: Callable[[Logger], AbstractContextManager[None]]) -> Iterator[None]:
+    """Change the logger when something is logged, if anything is, until the end of the block."""
+    with ExitStack() as stack:
+
+        def enter(logger: Logger) -> None:
+            stack.enter_context(change(logger))
+
+        _not_entered.append(enter)
+        try:
+            yield
+        finally:
+            if enter in _not_entered:
+                _not_entered.remove(enter)
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Log nothing in this thread until the end of the block: what happens on a copy is a finding, and no warning."""
+    from threading import get_ident
+
+    thread = get_ident()
+
+    def other_threads(record: LogRecord) -> bool:
+        return record.thread != thread
+
+    logger = log()
+    logger.addFilter(other_threads)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other_threads)
+
+
+def _escape_names(record: LogRecord) -> bool:
+    """Escape control characters of names in a line of the log; the text of a statement, at DEBUG, keeps its lines."""
+    keep = "\n" if record.levelno == _DEBUG else ""
+    if isinstance(record.args, tuple):
+        record.args = tuple(escaped(each, keep=keep) if isinstance(each, str) else each for each in record.args)
+    return True

@@ -1,133 +1,134 @@
-"""The engine's face: status, upgrade, apply, rollback, and what mends the ledgers."""
+"""The class `Migrator`: read the status of a database, upgrade it, roll it back, repair its ledgers."""
 
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Unpack
 
-from torc_migrations.connection import DatabaseLike
-from torc_migrations.database import open_database
-from torc_migrations.glance import is_settled
-from torc_migrations.listing import SHIPPED
-from torc_migrations.log import logger
-from torc_migrations.plan import (
-    Action,
-    Direction,
-    Plan,
-    Report,
-    plan_exactly,
-    plan_repair,
-    plan_rollback,
-    plan_trust,
-    plan_upgrade,
-)
-from torc_migrations.tables import SQLX_TABLE, YOYO_TABLE
+from torc_migrations import options
+from torc_migrations.configured import Configured
+from torc_migrations.databases.opening import is_server
+from torc_migrations.options import Ledger, Operation, Planned
+from torc_migrations.sources.files import SHIPPED
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import Literal, TypeAlias
+    from collections.abc import Iterable
 
-    from torc_migrations.doctor import Diagnosis
-    from torc_migrations.judgement import Status
-    from torc_migrations.migration import Migration, SourceLike
-    from torc_migrations.rehearsal_report import Rehearsal
-    from torc_migrations.restoration import Restoration
-    from torc_migrations.round_trips import RoundTrip
-    from torc_migrations.run import Judge, Observer, Run, Safeguard
-    from torc_migrations.session import Session
-
-OnNewer: TypeAlias = "Literal['accept', 'refuse']"
-Ledger: TypeAlias = "Literal['yoyo', 'sqlx']"
-OnLoss: TypeAlias = "Literal['warn', 'refuse']"
-Operation: TypeAlias = "Literal['upgrade', 'rollback']"
+    from torc_migrations.history.status import Status
+    from torc_migrations.history.steps import Action, Plan, Report
+    from torc_migrations.indexes.verify import Finding
+    from torc_migrations.options.keywords import Repair
+    from torc_migrations.rehearsals.report import Rehearsal
+    from torc_migrations.rehearsals.round_trips import RoundTrip
+    from torc_migrations.runs.diagnosis import Diagnosis
+    from torc_migrations.runs.run import Observer
+    from torc_migrations.snapshots.restore import Restoration
 
 
-class Migrator:
-    """Bring a database to a version, and tell at which one it is.
+class Migrator(Configured):
+    """Read which migrations a database has, and bring it to another version.
 
-    Nothing is opened until a method is called, and nothing stays open after it; one object may be used from many
-    threads at once.
+    Nothing is opened until a method is called, and nothing stays open after it; many threads may use one object. Each
+    method raises BadOption for a wrong argument.
 
     Args:
-        database: a URL (`sqlite:///torc.db`) or path, an open `sqlite3.Connection`, or a `sqlite_utils.Database`.
-            A connection is left open and as it was found, but for an authorizer of its own, which SQLite cannot
-            give back; it is refused inside a transaction.
-        source: a folder of migrations, `"package:name:folder"`, a `Traversable`, or None for the shipped torc schema.
-        lock_timeout: how long to wait for others, in seconds.
+        database: a URL (`sqlite:///torc.db`, `postgresql://host/app`) or path, an open connection of `sqlite3` or
+            `psycopg`, a `sqlite_utils.Database`, or an engine or a connection of SQLAlchemy. A connection stays open,
+            and its settings are put back (but SQLite cannot give back an authorizer); one in a transaction is refused.
+        source: a directory of migrations, `"package:name:directory"`, a `Traversable`, or None for the torc schema.
+        lock_timeout: how long to wait for other processes, in seconds.
         ignore_missing: go on where an installed version has no file in the source.
-        on_newer: what to do where a version is installed that is newer than every file, as happens when an older
-            release starts again during a rolling deployment: `"accept"` it with a warning in the log, or `"refuse"`.
+        on_newer: what to do where an installed version is newer than every file, as when an older release starts again
+            during a rolling deployment: `"accept"` it with a warning in the log, or `"refuse"`.
+        out_of_order: what to do with a pending migration that is older than an installed one: `"apply"`, or `"refuse"`.
         migration_table: the name of yoyo's ledger.
-        sqlx_table: the name of sqlx's ledger, as SQL has it; `table-name` in sqlx.toml.
-        ignored_chars: characters that do not count in a checksum, `ignored-chars` in sqlx.toml.
-        strict: refuse scripts that commit by themselves; else they are run as sqlx runs them, with a warning in the
-            log, because nothing can keep them whole.
-        snapshot: copy the database before the first write of a run: True for a copy beside it, or a folder. Where a
-            script has failed half-way outside of our transaction, and nobody else has written since, it is put back.
-        keep: how many snapshots of the database remain in the folder.
-        on_loss: rehearse on a copy before anything is done, and where a table would lose rows that the script does
-            not name in a DELETE or DROP TABLE of its own, `"warn"` in the log, or `"refuse"` to begin.
+        sqlx_table: the name of sqlx's ledger, quoted as in SQL; `table-name` in sqlx.toml.
+        ignored_chars: characters that are left out of checksums; `ignored-chars` in sqlx.toml.
+        strict: refuse scripts that commit by themselves. Otherwise they run as sqlx runs them, with a warning in the
+            log, because such a script cannot be rolled back as a whole.
+        snapshot: copy the database before the first write of a run: True for a copy next to it, or a directory. If a
+            script fails half-way outside our transaction, and nobody else has written since, the copy is restored.
+        keep: how many snapshots of the database stay in the directory.
+        on_loss: rehearse on a copy first; if a table would lose rows that the script itself does not name in a DELETE
+            or DROP TABLE, `"warn"` in the log, or `"refuse"` to begin. With `"warn"` the run accepts such losses too.
+        group: for how many seconds steps share a transaction; 0: each has its own. A step that fails is undone alone.
+        foreign_keys: `"on"` or `"off"` while scripts run, or as each `"script"` says; or a mapping of versions to these
+            words, where 0 stands for hooks. sqlx has them on; a script that counts on cascades needs that.
+        allow_broken_schema: only warn in the log if a view, a trigger or a key does not work any more after a script.
+        functions: called with each connection that is opened, also to a copy, to register functions, collations and
+            extensions of SQL. A lent connection has those of its owner, and only copies of its database get these.
+        server: how a server is used.
+        statement_timeout: how many seconds a statement of a script may take, or None; one that takes longer is stopped.
+        on_event: called with each event of a run (`torc_migrations.events`), in its thread. What it raises is raised
+            once the migration that is running is committed; no other one begins.
     """
 
-    def __init__(
-        self,
-        database: DatabaseLike,
-        source: SourceLike = None,
-        *,
-        lock_timeout: float = 300.0,
-        ignore_missing: bool = False,
-        on_newer: OnNewer = "accept",
-        migration_table: str = YOYO_TABLE,
-        sqlx_table: str = SQLX_TABLE,
-        ignored_chars: str = "",
-        strict: bool = False,
-        snapshot: bool | str | os.PathLike[str] = False,
-        keep: int = 3,
-        on_loss: OnLoss | None = None,
-    ) -> None:
-        self.database = database
-        self.source = source
-        self.lock_timeout = lock_timeout
-        self.ignore_missing = ignore_missing
-        self.on_newer = on_newer
-        self.migration_table = migration_table
-        self.sqlx_table = sqlx_table
-        self.ignored_chars = ignored_chars
-        self.strict = strict
-        self.snapshot = snapshot
-        self.keep = keep
-        self.on_loss = on_loss
-
     def status(self) -> Status:
-        """Tell what is installed. Writes nothing: no table, no file, no lock, no setting.
+        """Return what is installed. Writes nothing: no table, no file, no lock, no setting.
+
+        If a writer was killed, SQLite first repairs the file, as for every reader: it rolls back what was cut off.
 
         Raises:
             SourceError, UrlError: the source or the database cannot be read.
-            LockTimeout: the database could not be read for `lock_timeout` seconds.
         """
+        from dataclasses import replace
+
         with self._session() as session:
             status = session.status()
             evidence = session.other_schema(status) if self.source is None else None
         if evidence is None:
             return status
-        note = f"this is not a database of {SHIPPED} ({evidence}); name its migrations with --source"
-        return status._replace(notes=(*status.notes, note))
+        note = f"this is not a database of {SHIPPED} ({evidence}); name the source of its own migrations"
+        return replace(status, notes=(*status.notes, note))
+
+    def plan(
+        self,
+        operation: Planned = "upgrade",
+        target: int | None = None,
+        *,
+        ledger: Ledger | None = None,
+        steps: int | None = None,
+    ) -> Plan:
+        """Return what `upgrade(target)`, `rollback(target, steps=steps)` or `repair(trust=ledger)` would do.
+
+        Writes nothing.
+
+        Raises:
+            MigrationError: the one with which the operation would end before its first step.
+        """
+        from torc_migrations.history.planning import plan_trust
+
+        options.check_plan(operation, target, ledger, steps)
+        with self._session() as session:
+            if operation == "trust":
+                return plan_trust(session.status(), ledger or "yoyo")
+            return session.without_other_formats(self._plan(session, self._planner(operation, target, steps)))
 
     def upgrade(self, target: int | None = None, *, observer: Observer | None = None, atomic: bool = False) -> Report:
         """Apply what is pending, up to `target` or to the newest version.
 
-        Idempotent, and safe from many processes at once: each migration is applied once, by one of them. Each
-        migration, with its records in both ledgers, is kept whole or not at all; with `atomic` all of them are,
-        together. With nothing to do it takes no lock and writes nothing.
+        Idempotent, and safe from many processes at once: each migration is applied once, by one of them, together with
+        its records in both ledgers; with `atomic` all are one transaction. With nothing to do it writes nothing.
 
         Raises:
-            MigrationError: any of them; its `report` tells what was done before.
-            BadScript: with `atomic`, also where a script cannot be part of one transaction; nothing is run then.
+            MigrationError: any of them; its `report` says what was done before.
+            BadScript: with `atomic`, also where a script cannot be part of one transaction; nothing was run then.
         """
-        if target is None and self._is_settled():
+        report = self._upgrade(target, observer, atomic=atomic)
+        if report is None:
+            from torc_migrations.history.steps import Direction, Plan, Report
+
             return Report(Plan(Direction.UP, ()), ())
-        return self._run(self._judge("upgrade", target), observer, atomic=atomic)
+        return report
+
+    def _upgrade(self, target: int | None, observer: Observer | None, *, atomic: bool) -> Report | None:
+        """Do what `upgrade` does; None if a quick look shows that there is nothing to do."""
+        options.check_run(target, observer, atomic)
+        looks_first = target is None and self.on_event is None
+        if looks_first and self._is_settled():
+            return None
+        return self._run(self._planner("upgrade", target), observer, atomic=atomic, looks_first=looks_first)
 
     def apply(self, *versions: int, observer: Observer | None = None) -> Report:
         """Apply exactly these migrations; those that are installed already are left alone.
@@ -135,246 +136,182 @@ class Migrator:
         Raises:
             MigrationError: as for `upgrade`.
         """
+        from torc_migrations.history.steps import Action
+
         return self.perform(Action.APPLY, versions, observer=observer)
 
     def perform(self, action: Action, versions: Iterable[int], *, observer: Observer | None = None) -> Report:
-        """Do one thing with exactly these migrations: apply, roll back, or only record or erase them in both ledgers.
-
-        Those that are so already are left alone.
+        """Apply or roll back exactly these migrations, or only record or erase them, where they are not so already.
 
         Raises:
             MigrationError: as for `upgrade`.
         """
-        wanted = tuple(versions)
+        from torc_migrations.history.planning import plan_exactly
+
+        wanted = options.check_versions(versions)
+        options.check_observer(observer)
         return self._run(lambda status: plan_exactly(status, action, wanted, **self._leniency()), observer)
 
-    def rollback(self, target: int | None = None, *, observer: Observer | None = None, atomic: bool = False) -> Report:
-        """Roll back the newest migration, or all above `target`, which stays; 0 means everything.
+    def rollback(
+        self,
+        target: int | None = None,
+        *,
+        steps: int | None = None,
+        observer: Observer | None = None,
+        atomic: bool = False,
+    ) -> Report:
+        """Roll back the newest migration, or all above `target`, which stays, or all for 0; with `atomic` all or none.
 
-        With `atomic` it is all of them or none.
+        With `steps` the newest so many are rolled back, and `target` must be None.
 
         Raises:
-            Irreversible: a migration on the way has no down script; nothing is rolled back then.
+            Irreversible: a migration on the way has no down script; nothing was rolled back then.
+            TooFewInstalled: fewer than `steps` are installed; nothing was rolled back then.
             MigrationError: as for `upgrade`.
         """
-        return self._run(self._judge("rollback", target), observer, atomic=atomic)
+        options.check_run(target, observer, atomic)
+        options.check_steps("rollback", target, steps)
+        return self._run(self._planner("rollback", target, steps), observer, atomic=atomic)
 
-    def rehearse(self, target: int | None = None, *, operation: Operation = "upgrade") -> Rehearsal:
-        """Run what `upgrade` or `rollback` would run on a copy of the database, and tell what comes of it.
+    def rehearse(
+        self,
+        target: int | None = None,
+        *,
+        operation: Operation = "upgrade",
+        atomic: bool = False,
+        steps: int | None = None,
+    ) -> Rehearsal:
+        """Run what `upgrade` or `rollback` would run on a copy of the database, and report the result.
 
-        The copy lies beside the database's file, or in memory where it has none, and is removed at the end. The
-        database is only read; without WAL, whoever writes waits until it is copied. With nothing to do nothing is
-        copied. Functions and collations that the owner of a lent connection has made are not there on the copy.
+        The copy is next to the database's file, or in memory if it has none, and is removed at the end. The database is
+        only read; without WAL, writers wait until it is copied. With nothing to do nothing is copied. On PostgreSQL it
+        is a database of the server, or a transaction that is rolled back; on MariaDB it has no rows: `place` says so.
 
         Raises:
-            NotEnoughSpace: the disk has no room for the copy, and as much again for what is done to it.
-            CannotOpen: the database's folder cannot be written.
+            NotEnoughSpace: the disk has less free space than twice the size of the database.
+            CannotOpen: the database's directory cannot be written.
             MigrationError: the one that the real run would end with; its `rehearsed` is set.
         """
-        judge = self._judge(operation, target)
+        from torc_migrations.rehearsals.rehearsal import rehearse
+
+        options.check_choice("operation", operation, options.OPERATIONS)
+        options.check_version("target", target, optional=True)
+        options.check_flag("atomic", atomic)
+        options.check_steps(operation, target, steps)
+        planner = self._planner(operation, target, steps)
         with self._session() as session:
-            plan = self._plan(session, judge)
-            return self._rehearse(session, plan, judge)
+            return rehearse(session, self._first_plan(session, planner), planner, atomic=atomic)
 
-    def round_trip(self, *, fresh: bool = False) -> RoundTrip:
-        """Take each pending migration up, down and up again on a copy, and say what does not come back.
+    def round_trip(self, *, fresh: bool = False, allow_irreversible: bool = False) -> RoundTrip:
+        """Apply each pending migration on a copy, roll it back and apply it again; report what is not as before.
 
-        Compares the schema, the rows of every table, `foreign_key_check` and `integrity_check`. Where the database
-        has nothing yet, or with `fresh`, every migration is taken round on an empty database in memory.
+        Compares the schema, all rows, `foreign_key_check` and `integrity_check`. With `fresh`, or where nothing is yet,
+        every migration is tried, in memory or on an empty database of the server. One without a down script is a
+        finding, unless `allow_irreversible`.
 
         Raises:
             MigrationError: the source or the database cannot be used; what is wrong with a script is a finding.
         """
-        from torc_migrations.rehearsal import copied
-        from torc_migrations.round_trips import make_round_trip, on_scratch
+        from dataclasses import replace
 
+        from torc_migrations.history.steps import Action
+        from torc_migrations.rehearsals.rehearsal import copied
+        from torc_migrations.rehearsals.round_trips import make_round_trip, on_scratch
+
+        options.check_flag("fresh", fresh)
+        options.check_flag("allow_irreversible", allow_irreversible)
         with self._session() as session:
-            if fresh or not (session.objects() or session.status().installed):
+            if fresh or not (session.object_names() or session.status().installed):
                 scene, chosen = on_scratch(session), session.source.migrations
             else:
-                plan = self._plan(session, self._judge("upgrade", None))
-                scene, chosen = (
-                    copied(session),
-                    tuple(step.migration for step in plan.steps if step.action is Action.APPLY),
-                )
+                steps = self._first_plan(session, self._planner("upgrade", None)).steps
+                scene, chosen = copied(session), tuple(s.migration for s in steps if s.action is Action.APPLY)
             with scene as copy:
-                return make_round_trip(copy, session.database.name, chosen, self._leniency(), self._writing)
+                trip = make_round_trip(copy, session.database.name, chosen, self._leniency())
+                return replace(trip, irreversible_allowed=allow_irreversible)
 
     def baseline(self, version: int) -> Report:
         """Record everything up to `version` as installed, and run nothing: the database has it all already.
 
-        What the migrations make is looked up first, by running them on a scratch database in memory.
+        What the migrations create is looked up first, by running them on an empty database.
 
         Raises:
-            NotThere: the database lacks something that those migrations make; nothing was recorded then.
+            NotThere: the database lacks something that those migrations create; nothing was recorded then.
             MigrationError: as for `upgrade`.
         """
-        from torc_migrations.scratch import check_objects
+        from torc_migrations.history.steps import Action
+        from torc_migrations.runs.scratch import check_objects
 
+        options.check_version("version", version)
         with self._session() as session:
-            migrations = session.source.migrations
-            check_objects(session.source, version, session.objects())
-        versions = [migration.version for migration in migrations if migration.version <= version]
+            versions = check_objects(session, version)
         return self.perform(Action.RECORD, versions)
 
-    def repair(self, *versions: int, reason: str) -> Report:
-        """Accept that the files of installed migrations were edited; the reason goes to yoyo's log.
+    def repair(self, *versions: int, observer: Observer | None = None, **way: Unpack[Repair]) -> Report:
+        """Correct the ledgers, by exactly one way of `options.Repair`; runs no script, except with `resume_after`.
+
+        `versions` are the migrations to repair; none means all with `line_endings`; `trust` and `renamed` take none.
 
         Raises:
+            VersionNotPresent, NothingToResume: the source has no such version, or no script of it is half-done.
             MigrationError: as for `upgrade`.
         """
-        return self._run(lambda status: plan_repair(status, versions, reason), None)
+        from torc_migrations.history.corrections import plan_correction
 
-    def repair_line_endings(self, *versions: int) -> Report:
-        """Accept files that differ from what was installed in line endings or a byte order mark only.
-
-        Without versions, all of them. A file that differs otherwise is left alone.
-
-        Raises:
-            MigrationError: as for `upgrade`.
-        """
-
-        def judge(status: Status) -> Plan:
-            twins = tuple(entry.migration.version for entry in status.entries if entry.is_twin)
-            chosen = tuple(version for version in versions or twins if version in twins)
-            return plan_repair(status, chosen, "line endings")
-
-        return self._run(judge, None)
-
-    def trust(self, ledger: Ledger) -> Report:
-        """Settle what is out of step by what one ledger says.
-
-        Raises:
-            MigrationError: as for `upgrade`.
-        """
-        return self._run(lambda status: plan_trust(status, yoyo=ledger == "yoyo"), None)
-
-    def plan_trust(self, ledger: Ledger) -> Plan:
-        """Return what `trust` would do. Writes nothing."""
-        with self._session() as session:
-            return plan_trust(session.status(), yoyo=ledger == "yoyo")
+        name, value = options.check_repair(versions, **way)
+        options.check_observer(observer)
+        correct = partial(plan_correction, way=name, value=value, versions=versions, leniency=self._leniency())
+        return self._run(correct, observer, atomic=name == "renamed", resumes=name == "resume_after")
 
     def diagnose(self) -> Diagnosis:
-        """Explain the state of the database and of the folder, with what to type. Writes nothing.
+        """Explain the state of the database and of the directory, with what to type. Writes nothing.
 
         Raises:
             SourceError, UrlError: the source or the database cannot be read.
         """
-        from torc_migrations.doctor import diagnose
+        from torc_migrations.runs.diagnosis import diagnose
 
         with self._session() as session:
-            return diagnose(session.source, session.status(), session.objects(), session.yoyo_holder())
+            return diagnose(session, lambda status: self._plan(session, self._planner("upgrade", None), status))
 
     def restore(self, snapshot: str | os.PathLike[str]) -> Restoration:
-        """Put a snapshot in the place of the database; see `torc_migrations.restore`.
+        """Overwrite the database with a snapshot; see `torc_migrations.restore`.
 
         Raises:
             MigrationError: as for `torc_migrations.restore`.
         """
-        from torc_migrations.restoration import restore
+        from torc_migrations.snapshots.restore import restore
 
+        options.check_path("snapshot", snapshot)
         return restore(self.database, snapshot, lock_timeout=self.lock_timeout)
 
-    def plan_upgrade(self, target: int | None = None) -> Plan:
-        """Return what `upgrade` would do. Writes nothing."""
-        with self._session() as session:
-            return plan_upgrade(session.status(), target, **self._leniency())
+    def verify(self, *, fresh: bool = False) -> tuple[Finding, ...]:
+        """Compare the plan of every query in the source's `verify` directory with its expectation; runs no query.
 
-    def plan_rollback(self, target: int | None = None) -> Plan:
-        """Return what `rollback` would do. Writes nothing."""
-        with self._session() as session:
-            return plan_rollback(session.status(), target, ignore_missing=self.ignore_missing)
+        The database is only read. With `fresh` the plans come from an empty database, upgraded from the
+        source: about the schema, not about today's rows. Returns a finding for each expectation.
 
-    def _is_settled(self) -> bool:
-        """Tell whether it is plain to see that an upgrade has nothing to do."""
-        source = self.source
-        return (source is None or isinstance(source, (str, os.PathLike))) and is_settled(
-            self.database,
-            source,
-            lock_timeout=self.lock_timeout,
-            yoyo_table=self.migration_table,
-            sqlx_table=self.sqlx_table,
-            ignored_chars=self.ignored_chars,
-        )
+        Raises:
+            SourceError: the expectations cannot be read, or with `fresh` the migrations.
+            UrlError: the database cannot be opened, or does not exist.
+        """
+        from copy import copy
 
-    def _judge(self, operation: Operation, target: int | None) -> Judge:
-        if operation == "upgrade":
-            return lambda status: plan_upgrade(status, target, **self._leniency())
-        seen: list[tuple[Migration, ...]] = []
+        from torc_migrations.history.planning import plan_upgrade
+        from torc_migrations.indexes.expectations import find_expectations
+        from torc_migrations.indexes.verify import verify_existing
+        from torc_migrations.rehearsals.round_trips import on_scratch
+        from torc_migrations.runs.run import Run
+        from torc_migrations.runs.scratch import on_empty_database
 
-        def judge(status: Status) -> Plan:
-            seen.append(status.installed[-1:])
-            if target is None and seen[-1] != seen[0]:
-                return Plan(Direction.DOWN, ())  # the newest is another by now: somebody else was faster
-            return plan_rollback(status, target, ignore_missing=self.ignore_missing)
-
-        return judge
-
-    def _leniency(self) -> dict[str, bool]:
-        return {"ignore_missing": self.ignore_missing, "accept_newer": self.on_newer == "accept"}
-
-    @contextmanager
-    def _session(self) -> Iterator[Session]:
-        from torc_migrations.ledger import Ledgers  # which `is_settled` has no use for, nor for what they load
-        from torc_migrations.migration import discover
-        from torc_migrations.session import Session
-
-        source = discover(self.source, ignored_chars=self.ignored_chars)
-        with open_database(self.database, lock_timeout=self.lock_timeout) as database:
-            ledgers = Ledgers(database, self.migration_table, self.sqlx_table)
-            yield Session(database, source, ledgers, strict=self.strict)
-
-    def _safeguard(self) -> Safeguard | None:
-        if self.snapshot is False:
-            return None
-        from torc_migrations.restoration import SnapshotGuard
-
-        return SnapshotGuard(None if self.snapshot is True else os.fspath(self.snapshot), self.keep)
-
-    def _run(self, judge: Judge, observer: Observer | None, *, atomic: bool = False) -> Report:
-        with self._session() as session:
-            plan = self._plan(session, judge)
-            if not plan.steps:
-                return Report(plan, ())
-            if self.on_loss is not None:
-                self._mind_losses(self._rehearse(session, plan, judge))
-            kind = _kind_of_run(atomic=atomic)
-            with self._writing(session):
-                return kind(session, judge, observer or (lambda _: None), self._safeguard()).perform(plan)
-
-    def _plan(self, session: Session, judge: Judge) -> Plan:
-        status = session.status()
-        if self.source is None:
-            session.refuse_other_schema(status)
-        plan = judge(status)
-        for note in plan.notes:
-            logger().warning("%s", note)
-        return plan
-
-    def _rehearse(self, session: Session, plan: Plan, judge: Judge) -> Rehearsal:
-        from torc_migrations.rehearsal import rehearse
-
-        return rehearse(session, plan, judge, self._writing)
-
-    def _mind_losses(self, rehearsal: Rehearsal) -> None:
-        """Refuse what loses rows without saying so, or warn of it."""
-        if rehearsal.refusal and self.on_loss == "refuse":
-            raise rehearsal.refusal
-        for step in rehearsal.steps:
-            for loss in step.unnamed:
-                logger().warning("%s: %s", step.outcome.step.name, loss.as_text())
-
-    def _writing(self, session: Session) -> AbstractContextManager[None]:  # noqa: ARG002  # the command watches it
-        """Return what is entered while a plan is performed."""
-        return nullcontext()
-
-
-def _kind_of_run(*, atomic: bool) -> type[Run]:
-    """Load what performs a plan, which costs more than to find out that there is nothing to perform."""
-    if atomic:
-        from torc_migrations.single_transaction import AtomicRun
-
-        return AtomicRun
-    from torc_migrations.run import Run
-
-    return Run
+        options.check_flag("fresh", fresh)
+        expectations = find_expectations(self.source)
+        if fresh:
+            in_memory = copy(self)
+            if not is_server(self.database):
+                in_memory.database = ":memory:"
+            with on_empty_database(None), in_memory._session() as opened, on_scratch(opened) as session:
+                Run(session, plan_upgrade, lambda _: None).perform(plan_upgrade(session.status()))
+                return verify_existing(session.database, expectations)
+        with self._opened() as database:
+            return verify_existing(database, expectations)

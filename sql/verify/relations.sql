@@ -1,4 +1,4 @@
--- What waits for what, and who reads and writes what: the primary keys serve one direction, an index the other.
+-- Dependencies between jobs, files and user data: the primary key serves one direction, an index the other.
 
 -- name: jobs that a job waits for
 -- expect: SEARCH job_blocked_by USING INDEX sqlite_autoindex_job_blocked_by_1 (job_id=?)

@@ -1,0 +1,1 @@
+"""Measure what the indexes of the torc schema gain and cost."""

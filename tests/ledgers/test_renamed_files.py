@@ -1,0 +1,199 @@
+"""Files that are gone or have another name: nothing is run twice, and nothing below what cannot be rolled back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from database_under_test import SQLiteUnderTest, ladder
+from other_tools import listed
+
+from torc_migrations import Migrator, errors, rollback, status, upgrade
+
+ADDS = {"1_a": "CREATE TABLE a (x);", "1_a.rollback": "DROP TABLE a;", "2_b": "ALTER TABLE a ADD COLUMN y;"}
+TIMES = "SELECT version, installed_on, execution_time, hex(checksum) FROM _sqlx_migrations ORDER BY version"
+
+
+def rename(source: str, *names: tuple[str, str]) -> None:
+    """Rename files; several at once, so that names may be exchanged."""
+    texts = {new: Path(source, f"{old}.sql").read_bytes() for old, new in names}
+    for old, _ in names:
+        Path(source, f"{old}.sql").unlink()
+    for new, text in texts.items():
+        Path(source, f"{new}.sql").write_bytes(text)
+
+
+@pytest.mark.parametrize("target", [None, 0])
+@pytest.mark.parametrize("ignore_missing", [False, True])
+def test_nothing_is_rolled_back_below_what_has_no_file(sqlite: SQLiteUnderTest, folder, target, ignore_missing):
+    """The down script of 1 would take the table from under 2, which is installed and cannot be rolled back."""
+    source = folder(ADDS)
+    upgrade(sqlite.path, source)
+    Path(source, "2_b.sql").unlink()
+    before = sqlite.path.read_bytes()
+
+    with pytest.raises(errors.VersionMissing) as failure:
+        rollback(sqlite.path, source, target=target, ignore_missing=ignore_missing)
+
+    assert failure.value.version == 2
+    assert failure.value.exit_code == 3
+    assert sqlite.path.read_bytes() == before
+    if ignore_missing:
+        assert isinstance(failure.value, errors.MissingAbove)
+        assert failure.value.below == 1
+        assert str(failure.value) == "migration 1 cannot be rolled back below 2, which is installed and has no file"
+
+
+def test_what_is_newer_than_a_missing_one_is_rolled_back(sqlite: SQLiteUnderTest, folder):
+    """A file that is gone below does not keep anybody from rolling back what is above it."""
+    source = folder(ladder(3))
+    upgrade(sqlite.path, source)
+    Path(source, "2_make_t2.sql").unlink()
+    Path(source, "2_make_t2.rollback.sql").unlink()
+
+    assert rollback(sqlite.path, source, ignore_missing=True).applied == (3,)
+    with pytest.raises(errors.MissingAbove):
+        rollback(sqlite.path, source, ignore_missing=True)
+
+
+def test_a_file_that_is_put_back_is_rolled_back(sqlite: SQLiteUnderTest, folder):
+    """The hint works."""
+    source = folder(ladder(2))
+    upgrade(sqlite.path, source)
+    Path(source, "2_make_t2.sql").unlink()
+    with pytest.raises(errors.MissingAbove):
+        rollback(sqlite.path, source, target=0, ignore_missing=True)
+
+    folder(ladder(2))
+
+    assert rollback(sqlite.path, source, target=0).applied == (2, 1)
+
+
+# What was renamed, and the versions and names that the ledgers have after `repair --renamed`.
+RENAMES = [
+    pytest.param([("2_b", "3_b")], ["1_a", "3_b"], id="later"),
+    pytest.param([("2_b", "20250101000000_b")], ["1_a", "20250101000000_b"], id="a time"),
+    pytest.param([("1_a", "10_a"), ("2_b", "20_b")], ["10_a", "20_b"], id="all"),
+    pytest.param([("1_a", "2_a"), ("2_b", "3_b")], ["2_a", "3_b"], id="by one"),
+    pytest.param([("1_a", "0_a"), ("2_b", "1_b")], ["0_a", "1_b"], id="earlier"),
+    pytest.param([("2_b", "3_other")], ["1_a", "3_other"], id="another description"),
+]
+
+
+@pytest.mark.parametrize(("names", "after"), RENAMES)
+@pytest.mark.parametrize("ignore_missing", [False, True])
+def test_a_renamed_file_is_recognised_and_not_run_again(sqlite: SQLiteUnderTest, folder, names, after, ignore_missing):
+    """Its checksum is that of a row whose version has another file now, or none; nothing is written."""
+    source = folder({"1_a": "CREATE TABLE a (x);", "2_b": "INSERT INTO a VALUES (1);"})
+    upgrade(sqlite.path, source)
+    rename(source, *names)
+    before = sqlite.path.read_bytes()
+
+    with pytest.raises(errors.Renamed) as failure:
+        upgrade(sqlite.path, source, ignore_missing=ignore_missing)
+
+    version = failure.value.version
+    assert str(failure.value).startswith(f"migration {version} is {failure.value.recorded} renamed")
+    assert "torc-migrations repair --renamed" in str(failure.value.command_hint)
+    assert any(f"{version} is {failure.value.recorded} renamed" in note for note in status(sqlite.path, source).notes)
+    assert status(sqlite.path, source).as_dict()["renamed"]
+    assert sqlite.path.read_bytes() == before
+    assert len(after) == 2
+
+
+@pytest.mark.parametrize(("names", "after"), RENAMES)
+def test_the_records_get_the_new_names(sqlite: SQLiteUnderTest, folder, names, after):
+    """Both ledgers have the versions and ids of the files; when and how long it ran stays as it was."""
+    source = folder({"1_a": "CREATE TABLE a (x);", "2_b": "INSERT INTO a VALUES (1);"})
+    upgrade(sqlite.path, source)
+    times = [row[1:] for row in sqlite.execute(TIMES)]
+    rename(source, *names)
+
+    report = Migrator(sqlite.path, source).repair(renamed=True)
+
+    assert report.applied == ()
+    assert sqlite.ledgers().yoyo == tuple(sorted(after))
+    assert sqlite.ledgers().agreed == tuple(int(name.partition("_")[0]) for name in after)
+    assert [row[1:] for row in sqlite.execute(TIMES)] == times
+    assert status(sqlite.path, source).clean
+    assert status(sqlite.path, source).foreign == ()
+    assert upgrade(sqlite.path, source).applied == ()
+    assert sqlite.execute("SELECT x FROM a") == [(1,)]
+    assert listed(sqlite, source) == "AA"
+
+
+def test_names_that_were_exchanged_are_exchanged_in_the_ledgers(sqlite: SQLiteUnderTest, folder):
+    """Two files that have each other's version are not taken for two that were edited."""
+    source = folder({"1_a": "CREATE TABLE a (x);", "2_b": "CREATE TABLE b (x);"})
+    upgrade(sqlite.path, source)
+    rename(source, ("1_a", "2_a"), ("2_b", "1_b"))
+    with pytest.raises(errors.Renamed):
+        upgrade(sqlite.path, source)
+
+    Migrator(sqlite.path, source).repair(renamed=True)
+
+    assert sqlite.ledgers().yoyo == ("1_b", "2_a")
+    assert status(sqlite.path, source).clean
+
+
+def test_another_file_in_its_place_is_pending(sqlite: SQLiteUnderTest, folder):
+    """A new file took the version of the renamed one: after the repair it is applied."""
+    source = folder({"1_a": "CREATE TABLE a (x);", "2_b": "INSERT INTO a VALUES (1);"})
+    upgrade(sqlite.path, source)
+    rename(source, ("2_b", "3_b"))
+    folder({"2_new": "CREATE TABLE new (x);"})
+    with pytest.raises(errors.Renamed):
+        upgrade(sqlite.path, source)
+
+    Migrator(sqlite.path, source).repair(renamed=True)
+
+    assert upgrade(sqlite.path, source).applied == (2,)
+    assert sqlite.ledgers().yoyo == ("1_a", "2_new", "3_b")
+    assert sqlite.execute("SELECT x FROM a") == [(1,)]
+
+
+def test_whoever_means_another_migration_applies_it_by_its_version(sqlite: SQLiteUnderTest, folder):
+    """Two migrations may have the same text: the hint says how to apply the second one."""
+    source = folder({"1_a": "CREATE TABLE a (x);", "2_b": "INSERT INTO a VALUES (1);"})
+    upgrade(sqlite.path, source)
+    rename(source, ("2_b", "3_b"))
+
+    report = Migrator(sqlite.path, source, ignore_missing=True).apply(3)
+
+    assert report.applied == (3,)
+    assert sqlite.execute("SELECT x FROM a") == [(1,), (1,)]
+
+
+def test_the_same_text_twice_is_no_rename(sqlite: SQLiteUnderTest, folder):
+    """A migration with the text of one that is installed and has its file is pending, and applied."""
+    source = folder({"1_a": "CREATE TABLE a (x);", "2_b": "INSERT INTO a VALUES (1);"})
+    upgrade(sqlite.path, source)
+    folder({"3_c": "INSERT INTO a VALUES (1);"})
+
+    assert upgrade(sqlite.path, source).applied == (3,)
+
+
+@pytest.mark.parametrize("files", [{"0_init": "CREATE TABLE a (x);", "0_init.rollback": "DROP TABLE a;"}, {}])
+def test_target_zero_means_everything_also_version_zero(sqlite: SQLiteUnderTest, folder, files):
+    """A migration of version 0 is a migration: rolled back by `--target 0`, and by nothing else but the newest."""
+    source = folder({**files, **ladder(2)})
+    upgrade(sqlite.path, source)
+
+    report = rollback(sqlite.path, source, target=0)
+
+    assert report.applied == (2, 1, 0)[: len(files) // 2 + 2]
+    assert report.plan.skipped == ()
+    assert sqlite.ledgers().agreed == ()
+    assert sqlite.tables() == {}
+
+
+def test_version_zero_is_upgraded_to_listed_and_rolled_back(sqlite: SQLiteUnderTest, folder):
+    """It is the first one, and a target of `upgrade`."""
+    source = folder({"0_init": "CREATE TABLE a (x);", "0_init.rollback": "DROP TABLE a;", **ladder(1)})
+
+    assert upgrade(sqlite.path, source, target=0).applied == (0,)
+    assert status(sqlite.path, source).as_text() == "0/installed init\n1/pending make t1\n"
+    assert upgrade(sqlite.path, source).applied == (1,)
+    assert rollback(sqlite.path, source, target=1).applied == ()
+    assert rollback(sqlite.path, source).applied == (1,)
+    assert rollback(sqlite.path, source).applied == (0,)

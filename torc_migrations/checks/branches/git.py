@@ -1,0 +1,83 @@
+"""Ask git which files another commit has, and compare their texts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from hashlib import new
+
+from torc_migrations.errors import SourceError
+
+_SHA1_DIGITS = 40
+
+
+def files_in(ref: str, directory: str) -> dict[str, str]:
+    """Return the files of a directory in a commit, without subdirectories: the id of each text, by name.
+
+    Raises:
+        SourceError: git is not installed, the directory is in no repository, or there is no such commit.
+    """
+    # Without a path the root of the repository is meant.
+    path = _prefix(directory) or "./"
+    listed = _git(directory, "ls-tree", "-z", "--full-tree", _commit(ref, directory), "--", path)
+    found = {}
+    for entry in listed.split(b"\0"):
+        facts, _, name = entry.partition(b"\t")
+        if facts.split(b" ")[1:2] == [b"blob"]:
+            found[os.path.basename(os.fsdecode(name))] = facts.split(b" ")[2].decode()
+    return found
+
+
+def is_text_of(blob: str, text: bytes) -> bool:
+    """Return whether the id of a text in a commit is that of a text, whatever its line endings.
+
+    https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
+    """
+    unix = text.replace(b"\r\n", b"\n")
+    algorithm = "sha1" if len(blob) == _SHA1_DIGITS else "sha256"
+    forms = (text, unix, unix.replace(b"\n", b"\r\n"))
+    return any(new(algorithm, b"blob %d\0%b" % (len(form), form)).hexdigest() == blob for form in forms)
+
+
+def merged_ref(directory: str) -> str | None:
+    """Return the commit of the other branch while a merge or a rebase stands still at a conflict, or None.
+
+    In a merge it is the branch that is merged. In a rebase it is what the own commits are put on.
+
+    Raises:
+        SourceError: git is not installed, or the directory is in no repository.
+    """
+    for name in ("MERGE_HEAD", "rebase-merge/onto", "rebase-apply/onto"):
+        path = os.path.join(directory, os.fsdecode(_git(directory, "rev-parse", "--git-path", name).strip()))
+        if os.path.isfile(path):
+            with open(path, encoding="ascii") as file:
+                return file.read().split()[0]
+    return None
+
+
+def _commit(ref: str, directory: str) -> str:
+    hint = "name a branch, a tag or a commit with --base; `git fetch` brings those of a remote repository"
+    found = _git(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}", missing=b"")
+    if not found:
+        raise SourceError(directory, f"git has no commit {ref!r}", hint=hint)
+    return found.decode().strip()
+
+
+def _prefix(directory: str) -> str:
+    """Return the path of a directory inside of its repository."""
+    return os.fsdecode(_git(directory, "rev-parse", "--show-prefix").removesuffix(b"\n"))
+
+
+def _git(directory: str, *words: str, missing: bytes | None = None) -> bytes:
+    """Return what git prints; `missing` where it fails, if that is given."""
+    command = ["git", "-C", directory, *words]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603  # no shell, and words of ours
+    except OSError as error:
+        raise SourceError(directory, f"cannot run git: {error.strerror}", hint="install git") from error
+    if done.returncode == 0:
+        return done.stdout
+    if missing is not None:
+        return missing
+    reason = done.stderr.decode(errors="replace").strip().splitlines()
+    raise SourceError(directory, f"git fails in {directory}: {reason[0] if reason else done.returncode}")

@@ -1,0 +1,1 @@
+"""What migrations do, found by running them, and the rules over it."""

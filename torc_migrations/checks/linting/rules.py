@@ -1,0 +1,196 @@
+"""The rules: each takes what a migration has done, and yields findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeAlias
+
+from torc_migrations.checks.findings import CheckFinding, Level
+from torc_migrations.checks.linting.facts import Fact, State, TableState
+from torc_migrations.databases.sqlite.schemas.definitions import Column
+from torc_migrations.databases.sqlite.scripts.statements import canonical
+from torc_migrations.formatting import duration_text, lowered
+
+CHECK = "lint"
+_MANY_ROWS = 10_000
+_LONG_NS = 1_000_000_000
+
+
+class Scene(NamedTuple):
+    """What a migration ran on: whether it has rows of the user's, and the database after all migrations."""
+
+    has_rows: bool
+    last: State
+
+
+Rule: TypeAlias = Callable[[Fact, Scene], Iterator[CheckFinding]]
+
+
+def finding(
+    rule: str, fact: Fact, message: str, *names: str, level: Level = "error", hint: str | None = None
+) -> CheckFinding:
+    """Return a finding about a migration, at the statement that has one of the names."""
+    migration = fact.migration
+    line = fact.line(*names)
+    return CheckFinding(
+        CHECK, rule, message, migration.up.path, line, version=migration.version, level=level, hint=hint
+    )
+
+
+def loses_data(fact: Fact, scene: Scene) -> Iterator[CheckFinding]:
+    """Find rows, columns, indexes, triggers and marks that go; what the script itself deletes or drops is a warning."""
+    for key, table in fact.before.tables.items():
+        now = fact.after.tables.get(fact.name_after(key))
+        if now is table:
+            continue
+        yield from _lost_rows(fact, key, table, now, scene.has_rows)
+        if now is not None and (table.rows or not scene.has_rows):
+            yield from _lost_columns(fact, key, table, now)
+    yield from _lost_objects(fact)
+
+
+def _lost_rows(
+    fact: Fact, key: str, table: TableState, now: TableState | None, has_rows: bool
+) -> Iterator[CheckFinding]:
+    effects = fact.effects
+    if now is None and not has_rows:
+        message = f"table {table.name} is dropped with its rows"
+        yield finding("loses-data", fact, message, key, level="warning")
+        return
+    left = now.rows if now is not None else 0
+    if table.rows is None or left is None or left >= table.rows:
+        return
+    names = {key, effects.renamed_tables.get(key, key)}
+    named = bool(names & (effects.deletes if _is_made_again(fact, key) else effects.deleted_from))
+    how = "which the script deletes" if named else "which the script does not delete itself"
+    message = f"table {table.name} loses {table.rows - left} of {table.rows} rows, {how}"
+    yield finding("loses-data", fact, message, key, level="warning" if named else "error")
+
+
+def _lost_columns(fact: Fact, key: str, table: TableState, now: TableState) -> Iterator[CheckFinding]:
+    lost = [column.name for column in _gone(fact, key, table, now) if column.is_written]
+    if lost:
+        names = ", ".join(f"{table.name}.{name}" for name in lost)
+        message = f"column {names} goes with its values" if len(lost) == 1 else f"columns {names} go with their values"
+        yield finding("loses-data", fact, message, lost[0], key, level="warning")
+
+
+def _gone(fact: Fact, key: str, table: TableState, now: TableState) -> list[Column]:
+    return [column for column in table.columns if not now.has(fact.column_after(key, column.name))]
+
+
+def _lost_objects(fact: Fact) -> Iterator[CheckFinding]:
+    """Find the indexes and triggers that went with a table that was made again, though it has their columns."""
+    for key, definition in fact.before.objects.items():
+        if key in fact.after.objects:
+            continue
+        table = lowered(definition.table)
+        old, now = fact.before.tables.get(table), fact.after.tables.get(fact.name_after(table))
+        is_dropped = f"{definition.kind} {definition.name}" in fact.effects.dropped_objects
+        if is_dropped or old is None or now is None or definition.kind == "view":
+            continue
+        gone = {lowered(column.name) for column in _gone(fact, table, old, now)}
+        if definition.kind == "trigger" or not gone.intersection(canonical(definition.sql.encode())):
+            message = f"{definition.title} goes with table {definition.table}, which is made again without it"
+            yield finding("loses-data", fact, message, definition.table)
+
+
+def _is_made_again(fact: Fact, table: str) -> bool:
+    """Return whether a script drops a table and makes it again, by the lower name that it had before."""
+    effects = fact.effects
+    names = {table, effects.renamed_tables.get(table, table)}
+    return fact.name_after(table) in fact.after.tables and bool(names & (effects.deleted_from - effects.deletes))
+
+
+def breaks_schema(fact: Fact, _: Scene) -> Iterator[CheckFinding]:
+    """Find views, triggers and keys that worked before, and do not work after it."""
+    for each in fact.broken:
+        message = f"{each.title} does not work any more: {each.reason}"
+        yield finding("breaks-schema", fact, message, each.target or each.table, each.name)
+
+
+def rewrites_table(fact: Fact, scene: Scene) -> Iterator[CheckFinding]:
+    """Find large tables that are copied whole."""
+    for key, table in fact.before.tables.items():
+        if scene.has_rows and (table.rows or 0) >= _MANY_ROWS and _is_made_again(fact, key):
+            message = f"table {table.name} is made again, with {table.rows} rows"
+            yield finding("rewrites-table", fact, message, key, level="warning")
+
+
+def holds_writers_long(fact: Fact, scene: Scene) -> Iterator[CheckFinding]:
+    """Find scripts that took more than a second, in which no other process can write."""
+    if scene.has_rows and fact.elapsed_ns > _LONG_NS:
+        slowest = max(fact.effects.statements, key=lambda each: each.elapsed_ns)
+        message = f"no other process can write for {duration_text(fact.elapsed_ns)}; most of it is line {slowest.line}"
+        yield finding("holds-writers-long", fact, message, level="warning")
+
+
+def not_null_without_default(fact: Fact, _: Scene) -> Iterator[CheckFinding]:
+    """Find columns of older tables that need a value from now on, and have no default."""
+    for key, table in fact.before.tables.items():
+        now = fact.after.tables.get(fact.name_after(key))
+        if now is None or now is table:
+            continue
+        old = {fact.column_after(key, column.name): column for column in table.columns}
+        for column in now.columns:
+            known = old.get(lowered(column.name))
+            needs = column.not_null and not (column.has_default or column.is_key)
+            if needs and (known is None or not known.not_null):
+                what = "is new" if known is None else "is NOT NULL now"
+                message = f"column {now.name}.{column.name} {what} and has no default"
+                hint = "an INSERT of the previous release fails without it; give it a default"
+                level: Level = "warning" if _is_made_again(fact, key) else "error"
+                yield finding("not-null-without-default", fact, message, column.name, key, level=level, hint=hint)
+
+
+def foreign_key_without_index(fact: Fact, scene: Scene) -> Iterator[CheckFinding]:
+    """Find new foreign keys whose columns begin no index, also not one of a later migration."""
+    olds = {fact.name_after(key): table for key, table in fact.before.tables.items()}
+    for key, table in fact.after.tables.items():
+        old = olds.get(key)
+        known = {tuple(map(lowered, each.columns)) for each in old.keys} if old is not None else set()
+        for each in table.keys:
+            columns = tuple(map(lowered, each.columns))
+            last = scene.last.tables.get(key)
+            if columns not in known and last is not None and not _is_indexed(last, set(columns)):
+                message = f"the foreign key {table.name} ({', '.join(each.columns)}) has no index"
+                hint = f"a DELETE in {each.parent} reads the whole table; create an index on its columns"
+                yield finding("foreign-key-without-index", fact, message, key, level="warning", hint=hint)
+
+
+def _is_indexed(table: TableState, columns: set[str]) -> bool:
+    keys = tuple(column.name for column in table.columns if column.is_key)
+    beginnings = (index[: len(columns)] for index in (*table.indexed, keys))
+    return any({lowered(each) for each in begin if each is not None} == columns for begin in beginnings)
+
+
+def mixed_schema_and_data(fact: Fact, _: Scene) -> Iterator[CheckFinding]:
+    """Find scripts that change the definition of a table and the rows of a table that was there before."""
+    before, after, effects = fact.before, fact.after, fact.effects
+    kept = {key for key in before.tables if key in after.tables and key not in effects.created}
+    changes = before.objects.keys() != after.objects.keys() or any(
+        before.tables.get(key) is not table and _shape(before.tables.get(key)) != _shape(table)
+        for key, table in after.tables.items()
+    )
+    verbs = ("insert", "update", "delete", "replace", "with")
+    writes = [each for each in effects.statements if lowered(each.words.partition(" ")[0]) in verbs]
+    if changes and writes and kept & effects.written:
+        yield finding("mixed-schema-and-data", fact, "the script changes the schema and rows", level="warning")
+
+
+def _shape(table: TableState | None) -> object:
+    return None if table is None else (table.columns, table.keys, table.indexed)
+
+
+# By name, in the order of the reference. What is wrong too often on real directories runs only on request.
+RULES: dict[str, Rule] = {
+    "loses-data": loses_data,
+    "breaks-schema": breaks_schema,
+    "rewrites-table": rewrites_table,
+    "holds-writers-long": holds_writers_long,
+    "not-null-without-default": not_null_without_default,
+    "foreign-key-without-index": foreign_key_without_index,
+    "mixed-schema-and-data": mixed_schema_and_data,
+}
+OTHER_RULES = ("no-down", "down-does-not-undo", "edited-after-merge", "fails", "bad-allowance")
+ON_REQUEST = frozenset({"mixed-schema-and-data"})

@@ -1,0 +1,36 @@
+"""Check the free space of a disk before something large is written, and flush files to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from torc_migrations.errors import NotEnoughSpace
+
+
+def check_free_space(purpose: str, needs: Mapping[str, int], *, hint: str) -> None:
+    """Refuse to begin where a disk has less free space than needed, in bytes by directory.
+
+    `purpose` begins the error's sentence.
+
+    Raises:
+        NotEnoughSpace: one of the directories has less.
+    """
+    import shutil
+
+    for directory, needed in needs.items():
+        free = shutil.disk_usage(directory).free
+        if free < needed:
+            raise NotEnoughSpace(purpose, directory, needed=needed, free=free, hint=hint)
+
+
+def sync(path: str) -> None:
+    """Flush a file, or the names in a directory, to the disk; Windows can do that for files only."""
+    flags = os.O_RDONLY if os.name != "nt" else os.O_RDWR
+    if os.name == "nt" and os.path.isdir(path):
+        return
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

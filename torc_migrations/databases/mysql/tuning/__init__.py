@@ -1,0 +1,1 @@
+"""How MariaDB and MySQL run queries: plans, indexes, statistics."""

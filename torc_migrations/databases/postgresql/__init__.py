@@ -1,0 +1,3 @@
+"""A PostgreSQL database."""
+
+from torc_migrations.databases.postgresql.database import open_database as open_database

@@ -1,0 +1,1 @@
+"""How PostgreSQL runs queries: plans, indexes, statistics."""

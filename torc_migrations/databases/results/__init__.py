@@ -1,0 +1,1 @@
+"""What a database of any kind reports to the packages above: values only."""

@@ -1,0 +1,1 @@
+"""What all kinds of servers have in common: URLs, parameters of statements, connections that are lent."""

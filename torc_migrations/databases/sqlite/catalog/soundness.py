@@ -1,0 +1,202 @@
+"""Find what does not work: views and triggers that cannot be prepared, unreadable virtual tables, keys to no table."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+
+from torc_migrations.databases.sqlite.callbacks import primary_code
+from torc_migrations.databases.sqlite.catalog.catalog import Catalog, catalog_of, read_columns
+from torc_migrations.databases.sqlite.catalog.definitions import Definition
+from torc_migrations.databases.sqlite.connection import quote_identifier
+from torc_migrations.databases.sqlite.scripts.effects import ScriptEffects
+from torc_migrations.databases.sqlite.scripts.statements import canonical
+from torc_migrations.databases.sqlite.transactions import SQLiteConnection
+from torc_migrations.databases.violations import BrokenObject, Soundness
+from torc_migrations.formatting import lowered
+
+_EVENTS = ("insert", "delete", "update")
+_FULL_TEXT = ("fts3", "fts4", "fts5")
+_VIRTUAL = "virtual table"
+_NUMBERS = count()
+
+
+def find_broken(
+    database: SQLiteConnection, effects: ScriptEffects | None = None, known: Iterable[BrokenObject] | None = None
+) -> Soundness:
+    """Return what does not work: of all objects, or of those that a script may have broken. Nothing is run.
+
+    With `known`, those before the script, also the ones of these that it cannot have touched, and what it has created
+    that does not work.
+    """
+    if effects is not None and not (effects.may_break or effects.all_tables or (known is not None and effects.objects)):
+        return Soundness(frozenset(), tuple(known or ()))
+    catalog = catalog_of(database)
+    search = _Search(database, catalog)
+    if effects is None or effects.all_tables:
+        return Soundness(catalog.relations(), search.all())
+    broken = search.among(effects.objects)
+    others = (each for each in known or () if not search.has_seen(each))
+    return Soundness(catalog.relations(), (*others, *broken))
+
+
+def is_broken(database: SQLiteConnection, broken: BrokenObject) -> bool:
+    """Return whether one object does not work."""
+    found = _Search(database, catalog_of(database)).among((lowered(broken.table), lowered(broken.name)))
+    return broken.pointer in {each.pointer for each in found}
+
+
+class _Search:
+    """Looks at objects of a schema, each once."""
+
+    def __init__(self, database: SQLiteConnection, catalog: Catalog) -> None:
+        self._database = database
+        self._catalog = catalog
+        self._names: set[str] = set()
+        self._items: set[Definition] = set()
+
+    def all(self) -> tuple[BrokenObject, ...]:
+        """Look at everything."""
+        items = tuple(self._catalog)
+        keys = (key for table in sorted(self._catalog.pointing_tables()) for key in self._keys_of(table))
+        views = (broken for item in items if item.kind == "view" for broken in self._view(item))
+        virtual = (broken for item in items if item.is_virtual for broken in self._virtual(item))
+        return (*keys, *views, *virtual, *self._triggers([item for item in items if item.kind == "trigger"]))
+
+    def among(self, names: Iterable[str]) -> tuple[BrokenObject, ...]:
+        """Look at what has one of some lower names, and at what may need something of that name, however indirectly.
+
+        An object needs what is named in its definition. What writes to a table needs the triggers of it, which are
+        looked at by themselves: only those that do not work spread.
+        """
+        keys: dict[BrokenObject, None] = {}
+        views: list[BrokenObject] = []
+        triggers: list[BrokenObject] = []
+        waiting = set(names)
+        while waiting:
+            self._names |= waiting
+            for name in sorted(waiting):
+                keys |= dict.fromkeys(self._keys_at(name))
+            items = [item for item in self._catalog.concerning(waiting) if item not in self._items]
+            self._items.update(items)
+            views += (each for item in items if item.kind == "view" for each in self._view(item))
+            views += (each for item in items if item.is_virtual for each in self._virtual(item))
+            failing = list(self._triggers([item for item in items if item.kind == "trigger"]))
+            triggers += failing
+            spread = {lowered(item.name) for item in items if item.kind == "view" or item.is_virtual}
+            waiting = {*spread, *(lowered(each.table) for each in failing)} - self._names
+        return (*keys, *views, *triggers)
+
+    def has_seen(self, broken: BrokenObject) -> bool:
+        """Return whether an object was looked at, or is gone."""
+        name = lowered(broken.name)
+        if broken.kind == "table":
+            return name in self._names or lowered(broken.target or "") in self._names
+        kind = "table" if broken.kind == _VIRTUAL else broken.kind
+        there = [item for item in self._catalog.named(name) if item.kind == kind and lowered(item.name) == name]
+        return not there or there[0] in self._items
+
+    def _keys_at(self, name: str) -> Iterator[BrokenObject]:
+        """Find the keys of a table that point nowhere, and those that point to it where it does not exist."""
+        yield from self._keys_of(name)
+        if self._catalog.relation(name) is None:
+            for child in sorted(self._catalog.children_of(name)):
+                yield from (key for key in self._keys_of(child) if key.target == name)
+
+    def _keys_of(self, table: str) -> Iterator[BrokenObject]:
+        child = self._catalog.table(table)
+        for parent in self._catalog.parents_of(table) if child else ():
+            if child and self._catalog.relation(parent) is None:
+                reason = f"its foreign key points to {parent}, which does not exist"
+                yield BrokenObject("table", child.name, child.name, reason, parent)
+
+    def _view(self, item: Definition) -> Iterator[BrokenObject]:
+        if reason := _why_not(self._database, f"SELECT * FROM main.{quote_identifier(item.name)}"):
+            yield BrokenObject("view", item.name, item.name, reason)
+
+    def _virtual(self, item: Definition) -> Iterator[BrokenObject]:
+        """Read from a virtual table: only its module knows which other tables it needs."""
+        name = quote_identifier(item.name)
+        reads = [f"SELECT * FROM main.{name} LIMIT 1"]
+        if item.module in _FULL_TEXT:
+            reads = [
+                f"SELECT * FROM main.{name} WHERE rowid = 0",
+                f"SELECT 1 FROM main.{name} WHERE {name} MATCH 'a' LIMIT 1",
+            ]
+        if reason := next(filter(None, (_why_unread(self._database, read) for read in reads)), None):
+            yield BrokenObject(_VIRTUAL, item.name, item.name, reason)
+
+    def _triggers(self, items: Iterable[Definition]) -> Iterator[BrokenObject]:
+        """Find the triggers that fail, by preparing what fires all of those of a table, and then each of them alone."""
+        fired: dict[str, list[Definition]] = {}
+        for item in items:
+            fired.setdefault(self._firing(item), []).append(item)
+        for statement, suspects in fired.items():
+            if reason := _why_not(self._database, statement):
+                yield from self._failing(statement, suspects, reason)
+
+    def _failing(self, statement: str, suspects: list[Definition], reason: str) -> Iterator[BrokenObject]:
+        """Find which triggers a statement fails with: those with which it fails though no other of the table exists."""
+        table = suspects[0].owner
+        triggers = [item for item in self._catalog.named(table) if item.kind == "trigger" and item.owner == table]
+        same = [item for item in triggers if self._firing(item) == statement]
+        reasons = dict(self._alone(statement, same, reason))
+        for item in suspects:
+            if item in reasons:
+                on = self._catalog.relation(item.owner)
+                yield BrokenObject("trigger", item.name, on.name if on else item.owner, reasons[item])
+
+    def _alone(self, statement: str, triggers: Sequence[Definition], reason: str) -> Iterator[tuple[Definition, str]]:
+        """Halve the triggers until one is left, and leave out halves with which the statement can be prepared."""
+        if len(triggers) == 1:
+            yield triggers[0], reason
+            return
+        middle = len(triggers) // 2
+        for kept, others in ((triggers[:middle], triggers[middle:]), (triggers[middle:], triggers[:middle])):
+            with self._database.savepoint() as savepoint:
+                for trigger in others:
+                    self._database.execute(f"DROP TRIGGER main.{quote_identifier(trigger.name)}")
+                why = _why_not(self._database, statement)
+                found = list(self._alone(statement, kept, why)) if why else []
+                savepoint.undo()
+            yield from found
+
+    def _firing(self, item: Definition) -> str:
+        """Return a statement that fires a trigger."""
+        words = canonical(item.sql.encode())
+        on = self._catalog.relation(item.owner)
+        name = f"main.{quote_identifier(on.name if on else item.owner)}"
+        # What stands between the trigger's name and ON cannot be quoted, but the name can be anything.
+        event = next((word for word in words[words.index("trigger") + 2 :] if word in _EVENTS), "update")
+        if event == "insert":
+            return f"INSERT INTO {name} DEFAULT VALUES"
+        if event == "delete":
+            return f"DELETE FROM {name}"
+        columns = read_columns(self._database, on.name if on else item.owner, written=True)
+        if not columns:
+            return f"SELECT * FROM {name}"  # a view that does not work itself
+        return f"UPDATE {name} SET {', '.join(f'{column} = {column}' for column in map(quote_identifier, columns))}"
+
+
+def _why_unread(database: SQLiteConnection, sql: str) -> str | None:
+    """Return why rows of a virtual table cannot be read, in SQLite's words, or None where they can be."""
+    try:
+        database.execute(sql).fetchall()
+    except sqlite3.DatabaseError as error:
+        if primary_code(error) not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT):
+            raise
+        return str(error)
+    return None
+
+
+def _why_not(database: SQLiteConnection, sql: str) -> str | None:
+    """Return why a statement cannot be prepared, in SQLite's words, or None where it can be."""
+    try:
+        # Another text each time: sqlite3 keeps prepared statements, and SQLite does not prepare an EXPLAIN again.
+        database.execute(f"EXPLAIN {sql} -- {next(_NUMBERS)}").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_ERROR:
+            raise
+        return str(error)
+    return None

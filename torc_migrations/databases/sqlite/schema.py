@@ -1,0 +1,196 @@
+"""Read the schema of an SQLite database, and the rows in it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping
+from hashlib import blake2b
+from typing import TypeAlias, TypeVar
+
+from torc_migrations.databases.interface import Change, Contents, RecordedEffects, RowReading, Table
+from torc_migrations.databases.sqlite.catalog.catalog import Catalog, catalog_of
+from torc_migrations.databases.sqlite.catalog.definitions import Definition, DefinitionChange
+from torc_migrations.databases.sqlite.connection import quote_identifier
+from torc_migrations.databases.sqlite.scripts.recording import RecordedScriptEffects
+from torc_migrations.databases.sqlite.scripts.statements import canonical
+from torc_migrations.databases.sqlite.transactions import SQLiteConnection
+from torc_migrations.formatting import lowered
+
+Words: TypeAlias = tuple[str, ...]
+_Value = TypeVar("_Value")
+
+SELECT_TABLES = """
+    SELECT +name
+    FROM main.sqlite_master
+    WHERE type = 'table'
+    AND name NOT LIKE 'sqlite!_%' ESCAPE '!'
+    ORDER BY name
+"""
+COUNT_ROWS = """
+    SELECT count(*)
+    FROM main.{table}
+"""
+SELECT_ROWS = """
+    SELECT {columns}
+    FROM main.{table}
+"""
+SELECT_MARKS = """
+    SELECT +name, +seq
+    FROM main.sqlite_sequence
+"""
+DELETE_MARK = """
+    DELETE FROM main.sqlite_sequence
+    WHERE name = :name
+"""
+INSERT_MARK = """
+    INSERT INTO main.sqlite_sequence (name, seq)
+    VALUES (:name, :mark)
+"""
+_DIGEST_BITS = 128
+
+
+def read_tables(database: SQLiteConnection) -> tuple[str, ...]:
+    """Return the names of all tables, in order, without SQLite's own."""
+    return tuple(str(name) for (name,) in database.execute(SELECT_TABLES))
+
+
+def read_contents(
+    database: SQLiteConnection, ignored: Collection[str] = (), *, rows: RowReading = RowReading.NOTHING
+) -> Contents:
+    """Read the schema and the rows without the `ignored` tables."""
+    return ContentsTracker(database, ignored, rows).contents
+
+
+class ContentsTracker:
+    """The contents of a database on which scripts are recorded: read once, and kept up to date by what they touch."""
+
+    def __init__(self, database: SQLiteConnection, ignored: Collection[str], rows: RowReading) -> None:
+        self._database = database
+        self._ignored = frozenset(map(lowered, ignored))
+        self._rows = rows
+        self._read_all()
+
+    def _read_all(self) -> None:
+        catalog = catalog_of(self._database)
+        self._hidden = self._ignored | catalog.hidden()
+        self._objects: dict[str, Words] = {}
+        self._owners: dict[str, str] = {}
+        self._tables: dict[str, Table] = {}
+        self._note_objects(catalog)
+        self._positions: dict[str, int] = {}
+        self._read_tables([lowered(item.name) for item in catalog if item.kind == "table"])
+
+    @property
+    def contents(self) -> Contents:
+        """All there is now."""
+        return Contents(dict(self._objects), dict(self._tables), dict(self._owners))
+
+    def begin_again(self) -> None:
+        """Read everything again, because what was followed was undone."""
+        self._read_all()
+
+    def follow(self, effects: RecordedEffects) -> Change:
+        """Read again what a script may have touched."""
+        assert isinstance(effects, RecordedScriptEffects)
+        changes = effects.changes
+        if changes is None or effects.all_tables or any(map(_is_virtual, changes)):
+            before = self.contents
+            self._read_all()
+            return Change(before, self.contents)
+        changed = [item for each in changes for item in each if item is not None and self._is_seen(item)]
+        titles = dict.fromkeys(item.title for item in changed)
+        tables = {lowered(item.name) for item in changed if item.kind == "table"}
+        tables.update(effects.written, effects.renamed_tables, effects.renamed_tables.values())
+        before = self._part(tables, titles)
+        new = {item.title: item for each in changes if (item := each.after) is not None}
+        for title in titles.keys() - new.keys():
+            self._objects.pop(title)
+            self._owners.pop(title, None)
+        self._note_objects(new.values())
+        self._read_tables(tables)
+        return Change(before, self._part(tables, titles))
+
+    def _read_tables(self, names: Iterable[str]) -> None:
+        catalog = catalog_of(self._database)
+        for name in sorted(names, key=catalog.position):
+            item = catalog.table(name)
+            if item is not None and self._is_seen(item):
+                self._tables[name] = self._read_table(catalog, item)
+                self._positions[name] = catalog.position(name)
+            else:
+                self._tables.pop(name, None)
+
+    def _part(self, tables: Collection[str], titles: Collection[str]) -> Contents:
+        """Return a part of the contents, with its tables in the order in which they were created."""
+        names = sorted((name for name in tables if name in self._tables), key=self._positions.__getitem__)
+        return Contents(_some(self._objects, titles), _some(self._tables, names), _some(self._owners, titles))
+
+    def _note_objects(self, items: Iterable[Definition]) -> None:
+        for item in items:
+            if self._is_seen(item):
+                self._objects[item.title] = canonical(item.sql.encode())
+                if item.kind in ("index", "trigger"):
+                    self._owners[item.title] = item.owner
+
+    def _is_seen(self, item: Definition) -> bool:
+        return not item.name.startswith("sqlite_") and item.owner not in self._hidden
+
+    def _read_table(self, catalog: Catalog, item: Definition) -> Table:
+        columns = catalog.columns_of(lowered(item.name))
+        try:
+            if self._rows is RowReading.DIGEST:
+                return Table(item.name, columns, *_digest(self._database, item.name, columns))
+            counts = self._rows is RowReading.COUNT
+            return Table(item.name, columns, count_rows(self._database, item.name) if counts else None)
+        except sqlite3.OperationalError:
+            return Table(item.name, columns)
+
+
+def _is_virtual(change: DefinitionChange) -> bool:
+    """Return whether a virtual table has come or gone, which decides what is hidden."""
+    return any(item is not None and item.is_virtual for item in change)
+
+
+def _some(values: Mapping[str, _Value], keys: Iterable[str]) -> dict[str, _Value]:
+    return {key: values[key] for key in keys if key in values}
+
+
+def count_rows(database: SQLiteConnection, table: str) -> int:
+    """Return the number of rows of a table."""
+    return int(database.execute(COUNT_ROWS.format(table=quote_identifier(table))).fetchone()[0])
+
+
+def _digest(database: SQLiteConnection, table: str, columns: tuple[str, ...]) -> tuple[int, int]:
+    """Add up a hash of each row, so that neither the order of rows nor that of columns matters."""
+    names = ", ".join(f"+{quote_identifier(column)}" for column in sorted(columns, key=lowered)) or "NULL"
+    sql = SELECT_ROWS.format(columns=names, table=quote_identifier(table))
+    rows, total = 0, 0
+    text_factory = database.connection.text_factory
+    database.connection.text_factory = bytearray  # so that a text differs from a blob, and need not be UTF-8
+    try:
+        for row in database.execute(sql):
+            rows += 1
+            total += int.from_bytes(blake2b(repr(row).encode(), digest_size=_DIGEST_BITS // 8).digest(), "big")
+    finally:
+        database.connection.text_factory = text_factory
+    return rows, total % 2**_DIGEST_BITS
+
+
+def read_marks(database: SQLiteConnection) -> dict[str, int]:
+    """Return AUTOINCREMENT's marks, the largest number that a table has ever given to a row, by lower name."""
+    rows = database.rows_or_none(SELECT_MARKS) or ()
+    return {lowered(str(name)): mark for name, mark in rows if isinstance(mark, int)}
+
+
+def keep_marks(database: SQLiteConnection, before: Mapping[str, int]) -> dict[str, int]:
+    """Give tables that were dropped and made again the marks that they had, and return these by the tables' names."""
+    now = read_marks(database)
+    lost = {table: mark for table, mark in before.items() if now.get(table, 0) < mark}
+    kept = {}
+    catalog = catalog_of(database) if lost else None
+    for table in map(catalog.table, lost) if catalog else ():
+        if table and "autoincrement" in canonical(table.sql.encode()):
+            kept[table.name] = lost[lowered(table.name)]
+            database.execute(DELETE_MARK, {"name": table.name})
+            database.execute(INSERT_MARK, {"name": table.name, "mark": kept[table.name]})
+    return kept

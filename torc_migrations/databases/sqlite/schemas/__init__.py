@@ -1,0 +1,1 @@
+"""Schemas as they were written: read them, write them as a dump, and make one into another."""

@@ -1,0 +1,1 @@
+"""Cut a script into statements, run them, and record what they do."""

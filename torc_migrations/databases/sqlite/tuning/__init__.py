@@ -1,0 +1,1 @@
+"""How SQLite runs queries: plans, indexes, statistics."""

@@ -1,0 +1,1 @@
+"""What the ledgers say, what is installed, and what a run has to do; no file and no database is opened here."""

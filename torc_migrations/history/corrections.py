@@ -1,0 +1,64 @@
+"""Plan what `Migrator.repair` does: correct the ledgers, or run what is left of a script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torc_migrations.errors import Irreversible, NothingToResume
+from torc_migrations.history.planning import (
+    check_present,
+    plan_exactly,
+    plan_line_endings,
+    plan_repair,
+    plan_trust,
+)
+from torc_migrations.history.steps import Action, Direction, Plan, Step
+
+if TYPE_CHECKING:
+    from torc_migrations.history.status import Rename, Status
+
+
+def plan_correction(
+    status: Status, way: str, value: Any, versions: tuple[int, ...], leniency: Mapping[str, bool]
+) -> Plan:
+    """Plan a repair: `way` is the parameter of `Migrator.repair` that was given, and `value` its value."""
+    if way == "reason":
+        return plan_repair(status, versions, value)
+    if way == "line_endings":
+        return plan_line_endings(status, versions)
+    if way == "trust":
+        return plan_trust(status, value)
+    if way == "resume_after":
+        return plan_resume(status, versions[0], value)
+    if way == "renamed":
+        return plan_renames(status)
+    return plan_exactly(status, {"mark": Action.RECORD, "unmark": Action.ERASE}[way], versions, **leniency)
+
+
+def plan_renames(status: Status) -> Plan:
+    """Plan to give the records of installed migrations the new names of their files."""
+    return Plan(None, tuple(_rename(rename) for rename in status.renames))
+
+
+def _rename(rename: Rename) -> Step:
+    old = ", ".join(rename.old_ids) or str(rename.sqlx.version)
+    return Step(rename.migration, Action.RENAME, f"was {old}", renamed_from=rename)
+
+
+def plan_resume(status: Status, version: int, after: int) -> Plan:
+    """Plan to run the statements of a script that come after the first `after` of them.
+
+    Raises:
+        VersionNotPresent: the source has no such version.
+        NothingToResume: it has no script outside a transaction that has begun and has not ended.
+    """
+    check_present(status, (version,))
+    begun = next(entry.half_done for entry in status.entries if entry.migration.version == version)
+    if begun is None:
+        raise NothingToResume(version)
+    migration = next(entry.migration for entry in status.entries if entry.migration.version == version)
+    action, direction = (Action.ROLL_BACK, Direction.DOWN) if begun.rolls_back else (Action.APPLY, Direction.UP)
+    if migration.down is None and begun.rolls_back:
+        raise Irreversible(version)
+    return Plan(direction, (Step(migration, action, f"resumed after statement {after}", after),))

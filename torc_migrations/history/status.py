@@ -1,0 +1,389 @@
+"""Compare the migrations of a source with the ledgers: what is installed, pending, changed or missing."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from torc_migrations.formatting import time_text
+from torc_migrations.history.records import BEGIN, NO_ROW, Begun, LogEntry, Recorded, SqlxRecord, YoyoRecord
+from torc_migrations.history.verdict import Verdict, decide, verdict_of
+from torc_migrations.sources.migration import Migration
+from torc_migrations.sources.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from torc_migrations.history.evidence import Evidence
+
+
+class State(Enum):
+    """The state of a migration, in the words of `sqlx migrate info`."""
+
+    PENDING = "pending"
+    INSTALLED = "installed"
+    CHANGED = "installed (different checksum)"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One migration of the source, and its rows in the ledgers.
+
+    `verdict` is what the ledgers and the log say together; `sqlx` and `yoyo` are the rows, or None. `half_done` is a
+    script outside a transaction that has begun and has not ended. `evidence` is what the schema says, where the ledgers
+    are out of step and it was looked at. `accepts_line_endings`: `repair --line-endings` was called for it.
+    """
+
+    migration: Migration
+    verdict: Verdict
+    sqlx: SqlxRecord | None
+    yoyo: YoyoRecord | None
+    half_done: Begun | None = None
+    evidence: Evidence | None = None
+    accepts_line_endings: bool = False
+
+    @property
+    def installed(self) -> bool:
+        """Whether the migration is installed; if the ledgers are out of step, whether sqlx's ledger says so."""
+        if self.verdict is Verdict.INSTALLED:
+            return True
+        return self.verdict is Verdict.OUT_OF_STEP and self.sqlx is not None
+
+    @property
+    def installed_on(self) -> str | None:
+        """When it was installed, in UTC, as sqlx's ledger says, or else yoyo's; None where neither has it."""
+        if self.sqlx is not None:
+            return self.sqlx.installed_on
+        return self.yoyo.applied_at if self.yoyo is not None else None
+
+    @property
+    def state(self) -> State:
+        """The state as sqlx names it."""
+        if not self.installed:
+            return State.PENDING
+        return State.CHANGED if self.changed else State.INSTALLED
+
+    @property
+    def changed(self) -> bool:
+        """Whether the file was edited after it was installed."""
+        return self.sqlx is not None and self.sqlx.checksum != self.migration.checksum and self.installed
+
+    @property
+    def same_but_for_line_endings(self) -> bool:
+        """Whether the file differs from what was installed in line endings or a byte order mark only."""
+        return self.changed and self.sqlx is not None and self.migration.same_but_for_line_endings(self.sqlx.checksum)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the file was edited, and nobody has accepted it with these line endings."""
+        return self.changed and not (self.accepts_line_endings and self.same_but_for_line_endings)
+
+    @property
+    def dirty(self) -> bool:
+        """Whether sqlx's row says that its script has begun and has not ended."""
+        return self.sqlx is not None and not self.sqlx.success
+
+    @property
+    def out_of_step(self) -> bool:
+        """Whether the ledgers contradict each other, and yoyo's log does not show which is right."""
+        return self.verdict is Verdict.OUT_OF_STEP
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is installed, its file is unchanged, and both ledgers say so."""
+        return (
+            self.verdict is Verdict.INSTALLED
+            and self.yoyo is not None
+            and self.sqlx is not None
+            and self.sqlx.success
+            and self.sqlx.checksum == self.migration.checksum
+            and self.half_done is None
+            and self.evidence is None
+        )
+
+    @property
+    def in_step(self) -> bool:
+        """Whether both ledgers are right, and yoyo's log."""
+        if self.evidence is not None:
+            return False
+        if self.verdict is Verdict.INSTALLED:
+            return self.sqlx is not None and self.yoyo is not None
+        return self.verdict is Verdict.PENDING and self.sqlx is None and self.yoyo is None
+
+    @property
+    def note(self) -> str | None:
+        """What is wrong in the ledgers, in a sentence, or None."""
+        version = self.migration.version
+        if self.half_done is not None:
+            what = f"the rollback of {version}" if self.half_done.rolls_back else f"{version}"
+            done, line = self.half_done.done, self.half_done.line
+            where = f"in statement {done + 1}, at" if self.half_done.is_running else f"after statement {done}, before"
+            return f"{what} has begun and has not ended: it stopped {where} line {line}"
+        if self.in_step or self.dirty:
+            return None
+        if self.evidence is not None:
+            return f"{version} was out of step, and is {self.verdict.value}: {self.evidence.sentence}"
+        if self.out_of_step:
+            return f"{version} is out of step: {_says('yoyo', self.yoyo)}, {_says('sqlx', self.sqlx)}"
+        wrong = [name for name, row in (("yoyo", self.yoyo), ("sqlx", self.sqlx)) if (row is None) == self.installed]
+        verb = "lacks" if self.installed else "still has"
+        return f"{version} is {self.verdict.value}; {' and '.join(wrong)}'s ledger {verb} it, until the next upgrade"
+
+
+def _says(name: str, row: object | None) -> str:
+    return f"{name}'s ledger says {'not installed' if row is None else 'installed'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """A migration whose file had another version when it was installed: `sqlx` is its row, with that version.
+
+    `old_ids` are the ids in yoyo's ledger that begin with that version and have no file.
+    """
+
+    migration: Migration
+    sqlx: SqlxRecord
+    old_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is installed, pending or wrong in one database.
+
+    Attributes:
+        entries: the source's migrations by ascending version.
+        missing: the versions in sqlx's ledger that have no file.
+        foreign: the ids in yoyo's ledger that have no file.
+        dirty: the versions that another tool began and did not finish.
+        notes: sentences for people.
+        hooks: the source's post-apply scripts.
+        due_hooks: the hooks that have not run since a migration was applied.
+        renames: the migrations whose file had another version when they were installed.
+    """
+
+    entries: tuple[Entry, ...]
+    missing: tuple[int, ...] = ()
+    foreign: tuple[str, ...] = ()
+    dirty: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+    hooks: tuple[Migration, ...] = ()
+    due_hooks: tuple[Migration, ...] = ()
+    renames: tuple[Rename, ...] = ()
+
+    @property
+    def unsettled(self) -> tuple[Entry, ...]:
+        """The entries that are pending, changed, or not the same in both ledgers."""
+        return _unsettled(self.entries)
+
+    @property
+    def pending(self) -> tuple[Migration, ...]:
+        """The migrations that are not installed, by ascending version."""
+        return tuple(entry.migration for entry in self.entries if not entry.installed)
+
+    @property
+    def installed(self) -> tuple[Migration, ...]:
+        """The migrations that are installed, by ascending version."""
+        return tuple(entry.migration for entry in self.entries if entry.installed)
+
+    @property
+    def latest(self) -> int | None:
+        """The newest installed version, whether it has a file or not; None where nothing is installed."""
+        newest = next((entry.migration.version for entry in reversed(self.entries) if entry.installed), None)
+        return max([*self.missing, *(() if newest is None else (newest,))], default=None)
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything is installed, no file has changed, and nothing is wrong; `ok` in JSON."""
+        wrong = any(entry.refused or not entry.changed for entry in self.unsettled)
+        return not (wrong or self.missing or self.dirty or self.due_hooks)
+
+    def as_text(self) -> str:
+        """Return the listing of `sqlx migrate info`, byte for byte, without colours."""
+        return "".join(f"{line}\n" for entry in self.entries for line in _lines(entry))
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the same as values that `json` takes."""
+        return {
+            "migrations": [_entry_dict(entry) for entry in self.entries],
+            "latest": self.latest,
+            "pending": [migration.version for migration in self.pending],
+            "missing": list(self.missing),
+            "foreign": list(self.foreign),
+            "dirty": list(self.dirty),
+            "renamed": {str(rename.sqlx.version): rename.migration.version for rename in self.renames},
+            "due_hooks": [hook.id for hook in self.due_hooks],
+            "ok": self.clean,
+            "notes": list(self.notes),
+        }
+
+
+def _lines(entry: Entry) -> list[str]:
+    migration = entry.migration
+    lines = [f"{migration.version}/{entry.state.value} {migration.description}"]
+    if entry.changed and entry.sqlx is not None:
+        lines.append(f"applied migration had checksum {entry.sqlx.checksum.hex()}")
+        lines.append(f"local migration has checksum {migration.checksum.hex()}")
+    return lines
+
+
+def _entry_dict(entry: Entry) -> dict[str, object]:
+    migration, sqlx = entry.migration, entry.sqlx
+    return {
+        "version": migration.version,
+        "id": migration.id,
+        "description": migration.description,
+        "state": entry.state.value,
+        "reversible": migration.reversible,
+        "checksum": migration.checksum.hex(),
+        "installed_checksum": sqlx.checksum.hex() if sqlx else None,
+        "installed_on": time_text(entry.installed_on),
+        "elapsed_ns": sqlx.execution_time if sqlx and sqlx.execution_time >= 0 else None,
+        "yoyo": entry.yoyo is not None,
+        "sqlx": sqlx is not None,
+        "in_step": entry.in_step,
+        "out_of_step": entry.out_of_step,
+        "half_done": {"done": half_done.done, "line": half_done.line, "rolls_back": half_done.rolls_back}
+        if (half_done := entry.half_done)
+        else None,
+    }
+
+
+def compare(source: Source, recorded: Recorded) -> Status:
+    """Compare the files with the ledgers."""
+    found = []
+    for migration in source.migrations:
+        key = migration.hash
+        sqlx, yoyo = recorded.sqlx.get(migration.version), recorded.yoyo.get(key)
+        log = recorded.log.get(key, ())
+        verdict = decide(sqlx, yoyo, log, has_sqlx_table=recorded.has_sqlx_table)
+        if verdict is Verdict.OUT_OF_STEP and recorded.yoyo_running:
+            verdict = verdict_of(yoyo is not None)
+        half_done = _half_done(sqlx, yoyo, log) if log and key not in recorded.running else None
+        changed = sqlx is not None and sqlx.checksum != migration.checksum
+        accepts = changed and _accepts_line_endings(log)
+        found.append(Entry(migration, verdict, sqlx, yoyo, half_done, accepts_line_endings=accepts))
+    entries = tuple(found)
+    unsettled = _unsettled(entries)
+    missing = tuple(sorted(recorded.sqlx.keys() - {migration.version for migration in source.migrations}))
+    dirty = tuple(sorted(_dirty(source, recorded)))
+    due = tuple(_due_hooks(source, recorded)) if source.hooks else ()
+    due_notes = (f"{hook.id} has not run since migrations were applied; the next upgrade runs it" for hook in due)
+    foreign = _foreign(entries, recorded)
+    renames = tuple(_renames(unsettled, missing, recorded.sqlx, foreign)) if unsettled and recorded.sqlx else ()
+    notes = (*source.notes, *recorded.notes, *_notes(unsettled, missing, dirty, renames), *due_notes)
+    return Status(entries, missing, foreign, dirty, notes, source.hooks, due, renames)
+
+
+def _dirty(source: Source, recorded: Recorded) -> Iterator[int]:
+    """Find the rows that were begun and not ended, without those of scripts that are running."""
+    dirty = {version for version, record in recorded.sqlx.items() if not record.success}
+    if not dirty or recorded.runner is not None:
+        return
+    running = {migration.version for migration in source.migrations if migration.hash in recorded.running}
+    yield from dirty - running
+
+
+def _accepts_line_endings(log: Sequence[LogEntry]) -> bool:
+    """Return whether other line endings were accepted since the migration was installed."""
+    since = takewhile(lambda entry: entry.operation == "mark", reversed(log))
+    return any(entry.accepts_line_endings for entry in since)
+
+
+def settle(status: Status, found: Mapping[int, Evidence]) -> Status:
+    """Return the status after the schema was looked at: `found` is by version, for what is out of step."""
+    entries = (
+        replace(entry, verdict=found[entry.migration.version].verdict, evidence=found[entry.migration.version])
+        if entry.out_of_step and entry.migration.version in found
+        else entry
+        for entry in status.entries
+    )
+    return replace(status, entries=tuple(entries))
+
+
+def _half_done(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, log: Sequence[LogEntry]) -> Begun | None:
+    """Return the script that has begun and has not ended, unless another tool has written since."""
+    last = log[-1]
+    begun = last.begun
+    if begun is None or last.sqlx_row != (NO_ROW if sqlx is None else sqlx.identity):
+        return None
+    return begun if begun.rolls_back is (yoyo is not None) else None
+
+
+def _renames(
+    unsettled: tuple[Entry, ...], missing: tuple[int, ...], rows: Mapping[int, SqlxRecord], foreign: tuple[str, ...]
+) -> Iterator[Rename]:
+    """Find the files whose text is that of a row with another version, where that version has another text or none."""
+    left = [entry for entry in unsettled if entry.changed or (entry.sqlx is None and not entry.installed)]
+    if not left:
+        return
+    versions = {*missing, *(entry.migration.version for entry in left if entry.changed)}
+    old: dict[bytes, deque[SqlxRecord]] = {}
+    for version, record in sorted(rows.items()):
+        if version in versions and record.success:
+            old.setdefault(record.checksum, deque()).append(record)
+    names: dict[int | None, list[str]] = {}
+    for name in foreign if old else ():
+        names.setdefault(_version_in(name), []).append(name)
+    for entry in left:
+        if found := old.get(entry.migration.checksum):
+            record = found.popleft()
+            yield Rename(entry.migration, record, tuple(names.get(record.version, ())))
+
+
+def _version_in(name: str) -> int | None:
+    found = re.match(r"\d{1,18}(?!\d)", name)
+    return int(found[0]) if found else None
+
+
+def _unsettled(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    return tuple([entry for entry in entries if not entry.settled])
+
+
+def _due_hooks(source: Source, recorded: Recorded) -> Iterator[Migration]:
+    """Find the hooks that failed or were not reached; while a stock yoyo runs, this cannot be known."""
+    if recorded.yoyo_running:
+        return
+    runs = (_last_run(recorded.log.get(migration.hash, ())) for migration in source.migrations)
+    newest = max((run.position for run in runs if run), default=None)
+    for hook in source.hooks:
+        log = recorded.log.get(hook.hash)
+        if newest is not None and (not log or log[-1].position < newest):
+            yield hook
+
+
+def _last_run(log: Sequence[LogEntry]) -> LogEntry | None:
+    """Return the line of the last run of a script, or None if it was rolled back since; marks do not count."""
+    last = next((entry for entry in reversed(log) if entry.operation not in ("mark", BEGIN)), None)
+    return last if last and last.operation == "apply" else None
+
+
+def _foreign(entries: tuple[Entry, ...], recorded: Recorded) -> tuple[str, ...]:
+    known = sum([entry.yoyo is not None for entry in entries])
+    if known == len(recorded.yoyo):
+        return ()
+    ids = {entry.migration.id for entry in entries}
+    return tuple(sorted(str(record.id) for record in recorded.yoyo.values() if record.id not in ids))
+
+
+def _notes(
+    unsettled: tuple[Entry, ...], missing: tuple[int, ...], dirty: tuple[int, ...], renames: tuple[Rename, ...]
+) -> Iterator[str]:
+    yield from (entry.note for entry in unsettled if entry.note)
+    for entry in unsettled:
+        if entry.same_but_for_line_endings:
+            version = entry.migration.version
+            if entry.accepts_line_endings:
+                yield f"{version} differs in its line endings only, which `repair --line-endings` has accepted"
+            else:
+                yield f"{version} differs in its line endings only; `torc-migrations repair {version} --line-endings`"
+    for rename in renames:
+        old, new = rename.sqlx.version, rename.migration.version
+        yield f"{new} is {old} renamed: it has its checksum; `torc-migrations repair --renamed`"
+    yield from (f"{version} is installed, but has no file in the source" for version in missing)
+    begun = {entry.migration.version for entry in unsettled if entry.half_done}
+    others = [version for version in dirty if version not in begun]
+    yield from (f"{version} is dirty: another tool began it and did not finish it" for version in others)

@@ -1,0 +1,1 @@
+"""Check, report and maintain indexes."""

@@ -1,0 +1,1 @@
+"""Read, record and erase in yoyo's and sqlx's tables."""

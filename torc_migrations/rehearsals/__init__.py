@@ -1,0 +1,1 @@
+"""Run a plan on a copy, and report the result."""

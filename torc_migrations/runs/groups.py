@@ -1,0 +1,100 @@
+"""Which steps may share a transaction, what ends one from outside, and the records that are written at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from torc_migrations.databases.interface import Savepoint
+from torc_migrations.databases.values import ScriptMode
+from torc_migrations.databases.waiting import is_stopped
+from torc_migrations.errors import DatabaseFailed
+from torc_migrations.history.steps import Action, Step
+from torc_migrations.runs.session import Session
+from torc_migrations.sources.migration import Script
+
+_LARGE_SCRIPT = 1_000_000  # bytes; a larger script has a transaction of its own
+
+
+class Overtaken(Exception):
+    """Somebody else has written, and a step is no longer what is next; its transaction is rolled back."""
+
+
+class Records:
+    """The records of the steps of a group, which are written before its COMMIT, and not after each script.
+
+    That takes fewer statements, and SQLite would prepare each of them again after every script that changes the schema.
+    What a script, a view or a trigger names could tell the difference: then each record is written at once.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._names = frozenset(name.encode() for name in session.ledgers.lower_tables)
+        self._waiting: dict[Step, int] = {}
+        self._may_wait = False
+        self._is_known = False  # whether the schema was looked at since somebody else has written
+
+    def begin(self, *, alone: bool) -> None:
+        """Note that a transaction begins; `alone`: that of a single step."""
+        self._waiting = {}
+        if alone:
+            self._may_wait = False
+        elif not self._is_known:
+            self._may_wait = not self._session.database.mentions(self._session.ledgers.lower_tables)
+            self._is_known = True
+
+    def look_again(self) -> None:
+        """Note that somebody else has written."""
+        self._is_known = False
+
+    def prepare_for(self, script: Script | None) -> None:
+        """Write what waits if a script may look at it, and from then on each record at once."""
+        if script is None or not self._may_wait:
+            return
+        text = script.sql[: _LARGE_SCRIPT + 1].lower()
+        if len(text) > _LARGE_SCRIPT or any(name in text for name in self._names):
+            self.write()
+            self._may_wait = self._is_known = False
+
+    def add(self, step: Step, elapsed_ns: int, *, may_wait: bool) -> bool:
+        """Let the record of a step wait, and return whether it does; else those before it are written now."""
+        if may_wait and self._may_wait and step.action is Action.APPLY:
+            self._waiting[step] = elapsed_ns
+            return True
+        self.write()
+        return False
+
+    def forget_undone(self, savepoint: Savepoint, steps: Sequence[Step]) -> None:
+        """Note that a step was interrupted; if its savepoint was undone, it is the first of those that are left."""
+        if steps and not savepoint.is_kept:
+            self._waiting.pop(steps[0], None)
+
+    def write(self) -> None:
+        """Write what waits."""
+        if self._waiting:
+            self._session.note_writing()
+            self._session.ledgers.record_all(self._waiting)
+            self._waiting = {}
+
+
+def may_share(step: Step, mode_of: Callable[[Script], ScriptMode]) -> bool:
+    """Return whether a step may share its transaction with others."""
+    script = step.script
+    if is_stopped():
+        return False
+    return script is None or (
+        mode_of(script) is ScriptMode.WHOLE
+        and not script.directives.foreign_keys
+        and not step.is_hook
+        and len(script.sql) <= _LARGE_SCRIPT
+    )
+
+
+@contextmanager
+def ignoring_loss() -> Iterator[None]:
+    """Ignore that the connection is lost, where the error of a script says so already."""
+    try:
+        yield
+    except DatabaseFailed as error:
+        if not error.is_lost:
+            raise

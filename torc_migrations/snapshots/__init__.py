@@ -1,0 +1,1 @@
+"""Copy a database before a run, and restore a copy."""

@@ -1,0 +1,1 @@
+"""Read migrations from directories, packages and files."""

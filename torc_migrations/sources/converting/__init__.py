@@ -1,0 +1,1 @@
+"""Make paired SQL files of migrations that are written for another tool."""

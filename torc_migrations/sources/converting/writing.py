@@ -1,0 +1,47 @@
+"""Write new files into a directory; no file is overwritten."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from torc_migrations.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def write_files(directory: str, texts: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Write new files into a directory, which is created if it is missing: all of them, or none.
+
+    Args:
+        directory: where the files are.
+        texts: the bytes of each file, by its path.
+
+    Raises:
+        SourceError: the directory or a file cannot be written, or a file exists.
+    """
+    try:
+        os.makedirs(directory, exist_ok=True)
+    except OSError as error:
+        raise SourceError(directory, f"cannot create the directory {directory!r}: {error.strerror}") from error
+    written: list[str] = []
+    try:
+        for path, text in texts.items():
+            _write_new(path, text, written)
+    except BaseException:
+        for path in written:
+            with suppress(OSError):
+                os.unlink(path)
+        raise
+    return tuple(texts)
+
+
+def _write_new(path: str, text: bytes, written: list[str]) -> None:
+    try:
+        with open(path, "xb") as file:
+            written.append(path)
+            file.write(text)
+    except OSError as error:
+        raise SourceError(path, f"cannot write {path!r}: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""Read migrations that are written for yoyo in Python."""
