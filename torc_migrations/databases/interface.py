@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from torc_migrations.databases.results.indexes import FoundIndexes
     from torc_migrations.databases.results.maintenance import Maintenance
     from torc_migrations.databases.results.plans import Explainer
+    from torc_migrations.databases.results.violations import BrokenObject, Soundness, Violation
     from torc_migrations.databases.servers.given import Connection, HasConnection, SQLAlchemy
-    from torc_migrations.databases.violations import BrokenObject, Soundness, Violation
     from torc_migrations.databases.waiting import Monitor
     from torc_migrations.errors import BadScript, ExecutionFailed
     from torc_migrations.history.steps import Step

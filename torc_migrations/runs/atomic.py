@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter_ns
 
 from torc_migrations.databases.interface import Effects, Savepoint, ScriptMode
-from torc_migrations.databases.violations import Violation, new_violations
+from torc_migrations.databases.results.violations import Violation, new_violations
 from torc_migrations.errors import BadScript, StepFailed
 from torc_migrations.history.steps import Outcome, Step
 from torc_migrations.runs.refusals import refuse_broken, run_guarded, violations_of

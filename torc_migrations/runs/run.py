@@ -8,7 +8,7 @@ from time import perf_counter, perf_counter_ns
 from typing import TypeAlias
 
 from torc_migrations.databases.interface import Effects, Progress, Savepoint, ScriptMode
-from torc_migrations.databases.violations import new_violations
+from torc_migrations.databases.results.violations import new_violations
 from torc_migrations.databases.waiting import raise_if_stopped, stoppable
 from torc_migrations.errors import DatabaseFailed, ExecutionFailed, MigrationError
 from torc_migrations.history.planning import plan_settling

@@ -19,6 +19,7 @@ from torc_migrations.databases.interface import (
     RowReading,
     ScriptMode,
 )
+from torc_migrations.databases.lent import used_alone
 from torc_migrations.databases.mysql.connection import connect, quote_identifier
 from torc_migrations.databases.mysql.galera import LOCK_TABLE
 from torc_migrations.databases.mysql.ledger_sql import LEDGER_SQL
@@ -27,7 +28,6 @@ from torc_migrations.databases.mysql.urls import MySqlAddress, parse_mysql_url
 from torc_migrations.databases.results.rehearsals import ON_AN_EMPTY_DATABASE, RehearsalPlace, without_rows
 from torc_migrations.databases.servers.given import DEFAULT, ServerOptions
 from torc_migrations.databases.servers.unwatched import ServerEffects, Unwatched
-from torc_migrations.databases.waiting import used_alone
 from torc_migrations.errors import BadScript, CannotOpen
 
 if TYPE_CHECKING:

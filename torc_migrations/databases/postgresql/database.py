@@ -19,6 +19,7 @@ from torc_migrations.databases.interface import (
     RowReading,
     ScriptMode,
 )
+from torc_migrations.databases.lent import used_alone
 from torc_migrations.databases.postgresql import locks
 from torc_migrations.databases.postgresql.address import Address, connect, name_of, parse_address
 from torc_migrations.databases.postgresql.connection import PostgreSQLConnection
@@ -30,7 +31,6 @@ from torc_migrations.databases.postgresql.scripts.statements import statements
 from torc_migrations.databases.results.rehearsals import ON_A_COPY, ON_AN_EMPTY_DATABASE, RehearsalPlace, undone
 from torc_migrations.databases.servers.given import ServerOptions
 from torc_migrations.databases.servers.unwatched import Unwatched
-from torc_migrations.databases.waiting import used_alone
 from torc_migrations.errors import CannotOpen, NotSupported
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from types import MappingProxyType
 from typing import NamedTuple
 
+from torc_migrations.databases.results.violations import Violation
 from torc_migrations.databases.sqlite.callbacks import primary_code
 from torc_migrations.databases.sqlite.catalog.catalog import Catalog, catalog_of
 from torc_migrations.databases.sqlite.connection import quote_identifier
@@ -22,7 +23,6 @@ from torc_migrations.databases.sqlite.scripts.statements import (
     table_renames,
 )
 from torc_migrations.databases.sqlite.transactions import SQLiteConnection
-from torc_migrations.databases.violations import Violation
 from torc_migrations.formatting import lowered
 from torc_migrations.sources.migration import Script
 
