@@ -54,14 +54,14 @@ CASES = {
         "-d app.db -s empty upgrade",
         2,
         "there is no migration in empty",
-        "`torc-migrations new DESCRIPTION` writes one",
+        "`torc-migrations -s empty new DESCRIPTION` writes one",
     ),
     "folder without a migration": Case(
         {"notes/readme.txt": "hello"},
         "-d app.db -s notes upgrade",
         2,
         "there is no migration in notes",
-        "`torc-migrations new DESCRIPTION` writes one",
+        "`torc-migrations -s notes new DESCRIPTION` writes one",
     ),
     "file where a folder is meant": Case(
         {"1_a.sql": UP},
@@ -209,14 +209,14 @@ CASES = {
         "-d app.db upgrade --target 7",
         4,
         "migration 7 is not present in the migration source",
-        "`torc-migrations status` lists the versions of the source",
+        "`torc-migrations -d app.db status` lists the versions of the source",
     ),
     "a target that is too old": Case(
         THREE,
         "-d app.db upgrade --target 1",
         4,
         "migration 1 is older than the latest applied migration 3",
-        "`torc-migrations rollback --target 1` goes down to it",
+        "`torc-migrations -d app.db rollback --target 1` goes down to it",
         before=UPGRADED,
     ),
     "a target that is too new": Case(
@@ -224,7 +224,7 @@ CASES = {
         "-d app.db rollback --target 3",
         4,
         "migration 3 is newer than the latest applied migration 2",
-        "`torc-migrations upgrade --target 3` goes up to it",
+        "`torc-migrations -d app.db upgrade --target 3` goes up to it",
         before=("-d app.db upgrade --target 2",),
     ),
     "an irreversible rollback": Case(
@@ -240,7 +240,7 @@ CASES = {
         "-d app.db apply 1 7",
         4,
         "migration 7 is not present in the migration source",
-        "`torc-migrations status` lists the versions of the source",
+        "`torc-migrations -d app.db status` lists the versions of the source",
     ),
     "a dependency that is pending": Case(
         in_migrations({"1_a.sql": UP, "2_b.sql": "-- depends: 1_a\nCREATE TABLE b (x);\n"}),

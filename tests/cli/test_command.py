@@ -397,8 +397,9 @@ def test_the_hint_at_a_missing_database_is_the_verbs_own(torc: Torc, here: Path,
     """Only `verify` can do without a database, and only its hint says so."""
     result = torc("-d", "none.db", "--torc", verb)
 
-    otherwise = "; `verify --fresh` needs none" if verb == "verify" else ""
-    hint = f"hint: `torc-migrations upgrade` creates it{otherwise}\n"
+    command = "torc-migrations -d none.db --torc"
+    otherwise = f"; `{command} verify --fresh` needs none" if verb == "verify" else ""
+    hint = f"hint: `{command} upgrade` creates it{otherwise}\n"
     assert (result.status, result.err) == (2, f"error: there is no database 'none.db'\n{hint}")
     assert not (here / "none.db").exists()
 
