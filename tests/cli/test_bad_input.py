@@ -96,7 +96,11 @@ CASES = {
         "name another file",
     ),
     "a folder where a database is meant": Case(
-        THREE, "-d migrations upgrade", 2, "cannot open 'migrations': it is a directory", None
+        THREE,
+        "-d migrations upgrade",
+        2,
+        "cannot open 'migrations': it is a directory",
+        "name a file; a directory of migrations is named with --source",
     ),
     "duplicate versions": Case(
         in_migrations({"0001_a.sql": UP, "1_b.sql": UP}),
@@ -282,7 +286,7 @@ CASES = {
         "-d oracle://host/app upgrade",
         2,
         "unknown scheme 'oracle' in 'oracle://host/app'",
-        "say sqlite:///path/to/file.db, or ./ before a file whose name has a colon",
+        "use sqlite:///FILE, postgresql://HOST/NAME or mysql://HOST/NAME; or ./ before a file with a colon",
     ),
     "a server that does not answer": Case(
         THREE,
@@ -293,7 +297,7 @@ CASES = {
         None,
     ),
     "a URL without a file": Case(
-        THREE, "-d sqlite:/// upgrade", 2, "'sqlite:///' names no file", "say sqlite:///path/to/file.db"
+        THREE, "-d sqlite:/// upgrade", 2, "'sqlite:///' names no file", "use sqlite:///path/to/file.db"
     ),
     "a URL with an unknown parameter": Case(
         THREE,
@@ -308,7 +312,7 @@ CASES = {
         2,
         "'sqlite://{here}/app.db' means the relative path '{relative}/app.db', which does not exist, "
         "but '{here}/app.db' does",
-        "say sqlite:///{here}/app.db for the absolute path, or sqlite:./{relative}/app.db to create the relative one",
+        "use sqlite:///{here}/app.db for the absolute path, or sqlite:./{relative}/app.db to create the relative one",
         before=UPGRADED,
     ),
     "a torc database made by torc's own server": Case(

@@ -106,12 +106,19 @@ def _parse(arguments: Sequence[str], parser: _Parser) -> Namespace:
     if unknown:
         raise _unknown(unknown[0], options.verb, parser)
     if options.verb is None:
-        raise BadArguments("no verb is given", hint=f"`{PROGRAM} --help` lists the verbs")
+        raise _no_verb(arguments)
     _check(options)
     if options.keep is None:
         options.keep = KEEP
     options.words = parser.words
     return options
+
+
+def _no_verb(words: Sequence[str]) -> BadArguments:
+    hint = f"`{PROGRAM} --help` lists the verbs"
+    if words and words[-1] in (*VERBS, *ALIASES):  # as in `-d $DATABASE status` where the variable is empty
+        hint = f"{words[-1]!r} was taken for the value of {words[-2]}; write that value before the verb"
+    return BadArguments("no verb is given", hint=hint)
 
 
 def _check(options: Namespace) -> None:
@@ -154,15 +161,16 @@ def _unknown_option(word: str, parser: _Parser, verb: str | None = None) -> BadA
     if verb and (moved := _MOVED.get((parser.own_name(verb), option))):
         hint = f"use `{PROGRAM} {moved}`"
     elif takers:
-        hint = f"{option} is an option of {', '.join(takers)}"
+        place = "" if verb else "; write it after the verb"
+        hint = f"{option} is an option of {', '.join(takers)}{place}"
     elif similar := _similar(option, known, _FOREIGN_OPTIONS):
         hint = f"did you mean {similar}?"
     else:
         hint = f"`{program} --help` lists the options"
-    subject = (
-        f"{verb} does not take {option!r}" if takers or option == "--rehearse" else f"there is no option {option!r}"
-    )
-    return BadArguments(subject, hint=hint)
+    sentence = f"there is no option {option!r}"
+    if takers or option == "--rehearse":
+        sentence = f"{verb} does not take {option!r}" if verb else f"{option!r} stands before the verb"
+    return BadArguments(sentence, hint=hint)
 
 
 def _s_with_value() -> BadArguments:
@@ -234,7 +242,8 @@ class _Parser(ArgumentParser):
     def _wrong_option_before(self, verb: str) -> BadArguments | None:
         """Return an error for the option before a word that was taken for a verb, as in `--db x.db status`."""
         for word in self.words[: self.words.index(verb)]:
-            if word.startswith("--") and word.partition("=")[0] not in self._option_string_actions:
+            option = word.partition("=")[0] if word.startswith("--") else word[:2]
+            if option.startswith("-") and option not in self._option_string_actions:
                 return _unknown_option(word, self)
         return None
 
