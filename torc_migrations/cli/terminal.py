@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from torc_migrations.cli.advice import completed
 from torc_migrations.errors import BadArguments, OutputFailed
-from torc_migrations.formatting import escaped
+from torc_migrations.formatting import columns, escaped
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -155,14 +155,12 @@ class Terminal:
         _abandon(sys.stdout)
 
 
-def _cut(text: str, columns: int) -> str:
+def _cut(text: str, width: int) -> str:
     """Return as much of a text as fits into this many columns of a terminal."""
-    from unicodedata import combining, east_asian_width
-
     used = 0
     for position, letter in enumerate(text):
-        used += 0 if combining(letter) else 2 if east_asian_width(letter) in ("W", "F") else 1
-        if used > columns:
+        used += columns(letter)
+        if used > width:
             return text[:position]
     return text
 
