@@ -16,36 +16,28 @@ from torc_migrations.cli.help import help_formatter
 from torc_migrations.cli.options import DEFAULTS, KEEP, Parents
 from torc_migrations.errors import BadArguments
 
-_PURPOSE = """\
-Plain-SQL migrations: paired up and down files. Each migration and its records \
-in the ledgers of yoyo and sqlx are one transaction.
-"""
+_PURPOSE = "Apply plain SQL files to a database, in order, and roll them back."
 _EXAMPLES = """\
 examples:
-  torc-migrations new "add users"               write a migration's files
-  torc-migrations -d sqlite:///app.db status    list what is installed
-  torc-migrations -d sqlite:///app.db upgrade   apply what is pending
-  torc-migrations -d app.db rollback            roll back the newest one
-  torc-migrations -d torc.db --torc upgrade     install the torc schema
-  torc-migrations upgrade --help                more about one verb
+  torc-migrations new "add users"      write the files of a migration
+  torc-migrations -d app.db upgrade    apply what is pending
+  torc-migrations upgrade --help       explain one verb
 
-The database is that of -d, else of DATABASE_URL in the environment or in \
-.env, else of yoyo.ini. The source is that of -s or --torc, else of yoyo.ini \
-or sqlx.toml, else the directory ./migrations. Without any of these it is the \
-torc schema, if the database has that already. -v prints where both were found.
+Without -d the database is that of DATABASE_URL in the environment or in .env, \
+else of yoyo.ini. Without -s and --torc the source is that of yoyo.ini or \
+sqlx.toml, else ./migrations, else the torc schema if the database has it.
 
-exit status: 0 done, or nothing to do; 1 pending (status --exit-code), or a \
-check failed (verify, rehearse --round-trip); 2 the command line, the source \
-or the database's address is wrong; 3 the ledgers do not allow it; 4 the \
-target cannot be reached; 5 another process held the database; 6 a script \
-failed; 130 interrupted.
+exit status: 0 done, or nothing to do; 1 a check failed, or pending (status \
+--exit-code); 2 wrong words, source or address; 3 the ledgers do not allow it; \
+4 no such target; 5 locked by another process; 6 a script failed; 130 \
+interrupted.
 """
 # The verbs by what they are for, as the help lists them; each is a file of `cli/verbs`.
 _GROUPS = {
     "run": ("upgrade", "rollback", "apply", "wait", "fleet"),
-    "look": ("status", "indexes", "verify", "doctor"),
-    "before a release": ("new", "convert", "renumber", "check", "rehearse", "report", "dump", "export"),
-    "maintain": ("repair", "baseline", "restore", "optimize", "completion"),
+    "look": ("status", "doctor", "verify", "indexes"),
+    "before a release": ("new", "check", "rehearse", "report", "renumber", "dump", "export", "convert"),
+    "repair and maintain": ("repair", "baseline", "restore", "optimize", "completion"),
 }
 VERBS = tuple(verb for verbs in _GROUPS.values() for verb in verbs)
 # What sqlx calls our verbs: names that work too.
@@ -268,8 +260,9 @@ def _parser(named: Collection[str] = VERBS) -> _Parser:
     parser = _Parser(prog=PROGRAM, description=_PURPOSE, epilog=_EXAMPLES, parents=[parents.common])
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     parser.verbs = parser.add_subparsers(
-        dest="verb", metavar="VERB", title="verbs, and what sqlx calls them", prog=PROGRAM
+        dest="verb", metavar="VERB", title="verbs (and their names in sqlx)", prog=PROGRAM
     )
+    parser._action_groups.insert(0, parser._action_groups.pop())  # what a user looks for first
     for title, verbs in _GROUPS.items():
         for verb in verbs:
             if verb in named:

@@ -124,7 +124,7 @@ def _common(*source: str) -> ArgumentParser:
         metavar="MODULE:NAME",
         action="append",
         default=SUPPRESS,
-        help="call NAME(connection), which registers functions that the SQL uses; may be given several times",
+        help="call NAME(connection), which registers SQL functions; may be given several times",
     )
     group.add_argument(
         "--load-extension",
@@ -138,7 +138,7 @@ def _common(*source: str) -> ArgumentParser:
         *("-v", "--verbose"),
         action="store_true",
         default=SUPPRESS,
-        help="print where database and source were found, and the time of each statement",
+        help="print where settings come from, and times",
     )
     return parser
 
