@@ -88,7 +88,7 @@ class AtomicRun(Run):
                 with self._database.savepoint():  # whose end releases the savepoints that a script has left
                     effects = run_guarded(self._session, step)
                 elapsed_ns = perf_counter_ns() - started
-                wrote_ledgers = self._check_ledgers(step, step.script, effects)
+                wrote_ledgers = self._touched_ledgers(step, step.script, effects)
                 done.append(effects)
             disturbed = self._write(step, elapsed_ns)
             if disturbed and step.script and not wrote_ledgers:

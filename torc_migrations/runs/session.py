@@ -7,9 +7,10 @@ from collections.abc import Hashable, Iterator
 from torc_migrations.databases.interface import Database
 from torc_migrations.databases.waiting import Wait
 from torc_migrations.errors import DatabaseFailed, OtherSchema
+from torc_migrations.history.comparison import compare
 from torc_migrations.history.evidence import Trial
 from torc_migrations.history.records import Recorded
-from torc_migrations.history.status import State, Status, compare
+from torc_migrations.history.status import State, Status
 from torc_migrations.history.steps import Action, Direction, Plan, Step
 from torc_migrations.ledgers.ledgers import Ledgers
 from torc_migrations.log import log

@@ -105,20 +105,23 @@ def _read(named: Named, ignored_chars: str) -> Migration:
 def _no_migration(name: str, files: list[File], source: object) -> SourceError:
     """Return the error for a source without a migration, which says where the SQL is that was not read."""
     sql = [file for file, _ in files if file.lower().endswith(".sql")]
-    hint = "`torc-migrations new DESCRIPTION` writes one"
+    hint, command_hint = "`torc-migrations new DESCRIPTION` writes one", None
     if sql:
         hint = (
             f"{sql[0]!r} is no name of a migration: name the files VERSION_DESCRIPTION.sql, as 0001_create_users.sql; "
             "the version is a number"
         )
     elif isinstance(source, (str, os.PathLike)) and (below := directories_with_sql(source)):
-        hint = f"subdirectories are not read; name {' and '.join(map(repr, below))} as the source"
+        where = ", ".join(map(repr, below))
+        hint = f"subdirectories are not read; SQL is in {where}: name one as the source"
+        command_hint = f"subdirectories are not read; SQL is in {where}: name one with --source"
         if has_directory_each(below):
             hint = (
                 "each migration has a directory of its own here: make one directory of files named "
                 "VERSION_DESCRIPTION.up.sql and VERSION_DESCRIPTION.down.sql; the version is a number"
             )
-    return SourceError(name, f"there is no migration in {name}", hint=hint)
+            command_hint = None
+    return SourceError(name, f"there is no migration in {name}", hint=hint, command_hint=command_hint)
 
 
 def _script_notes(script: Script) -> Iterator[str]:

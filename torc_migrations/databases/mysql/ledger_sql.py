@@ -7,7 +7,6 @@ UTC; yoyo writes UTC in the server's time zone. Both are read as UTC whatever th
 from __future__ import annotations
 
 from torc_migrations.databases.interface import LedgerSql
-from torc_migrations.databases.mysql.galera import LOCK_TABLE
 
 _UTC = "CAST(COALESCE(CONVERT_TZ({column}, @@SESSION.time_zone, '+00:00'), {column}) AS CHAR(19))"
 _OF_YOYO = "CAST(COALESCE(CONVERT_TZ({column}, @@SESSION.time_zone, @@GLOBAL.time_zone), {column}) AS CHAR(19))"
@@ -73,4 +72,3 @@ CREATE TABLE IF NOT EXISTS {sqlx} (
     WHERE NOT EXISTS (SELECT 1 FROM {sqlx} WHERE version = :version)
 """,
 )
-OUR_TABLES = frozenset({LOCK_TABLE})

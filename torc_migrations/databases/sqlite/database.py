@@ -28,7 +28,6 @@ from torc_migrations.log import log
 if TYPE_CHECKING:
     from torc_migrations.databases.interface import (
         Breaker,
-        Contents,
         Database,
         Effects,
         OnStatement,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
         RecordedEffects,
         Tracker,
     )
+    from torc_migrations.databases.results.contents import Contents
     from torc_migrations.databases.results.indexes import FoundIndexes
     from torc_migrations.databases.results.maintenance import Maintenance
     from torc_migrations.databases.results.rehearsals import RehearsalPlace

@@ -103,7 +103,10 @@ def _missing(address: Address, lock_timeout: float, functions: Functions | None)
     directory = os.path.dirname(address.path or "") or "."
     if not os.path.isdir(directory):
         reason = f"there is no directory {masked(directory)!r} for the database {address.name!r}"
-        raise CannotOpen(address.name, reason, hint="create the directory, or correct the path of the database")
+        hint = "create the directory, or correct the path of the database"
+        if directory.startswith("~"):
+            hint = "write the path of the home directory; only a shell replaces ~ by it"
+        raise CannotOpen(address.name, reason, hint=hint)
     if address.mode != "rwc":
         raise CannotOpen(address.name, f"there is no database {address.name!r}, and ?mode={address.mode} creates none")
     database = SQLiteDatabase(connect(Address(None)), address, lock_timeout=lock_timeout, functions=functions)

@@ -84,12 +84,6 @@ def find_violations(
     return (*others, *found, *mismatches)
 
 
-def read_references(database: SQLiteConnection) -> list[tuple[str, str]]:
-    """Return which table points to which: pairs of a table and, in lower case, the one that it points to."""
-    catalog = catalog_of(database)
-    return [(child, parent) for child in sorted(catalog.pointing_tables()) for parent in catalog.parents_of(child)]
-
-
 def _names(catalog: Catalog, tables: Iterable[str]) -> list[str]:
     return sorted(table.name for table in map(catalog.table, tables) if table is not None)
 
