@@ -17,8 +17,8 @@ from torc_migrations.errors import BadArguments
 
 PROGRAM = "torc-migrations"
 _PURPOSE = """\
-Plain-SQL migrations: paired up and down files. Each migration and its records \
-in the ledgers of yoyo and sqlx are one transaction.
+Plain-SQL migrations: paired up and down files. Each migration, recorded for yoyo \
+and sqlx, is one transaction.
 """
 _EXAMPLES = """\
 examples:
@@ -44,7 +44,7 @@ failed; 130 interrupted.
 _GROUPS = {
     "run": ("upgrade", "rollback", "apply", "wait", "fleet"),
     "look": ("status", "indexes", "verify", "doctor"),
-    "before a release": ("new", "convert", "renumber", "check", "rehearse", "report", "dump", "export"),
+    "before a release": ("new", "convert", "renumber", "check", "queries", "rehearse", "report", "dump", "export"),
     "maintain": ("repair", "baseline", "restore", "optimize", "completion"),
 }
 VERBS = tuple(verb for verbs in _GROUPS.values() for verb in verbs)
