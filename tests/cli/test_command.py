@@ -225,7 +225,7 @@ def test_version_is_that_of_the_package(torc: Torc) -> None:
 VERBS = (
     *("status", "upgrade", "rollback", "apply", "rehearse", "new", "export", "verify", "indexes", "optimize"),
     *("doctor", "repair", "baseline", "restore", "check", "report", "renumber", "dump", "wait", "fleet"),
-    *("convert", "completion"),
+    *("convert", "queries", "completion"),
 )
 
 

@@ -392,8 +392,7 @@ def test_a_database_that_is_ahead_is_accepted_with_a_note(plan):
 
     assert accepted.steps == ()
     assert accepted.notes == (
-        "3 is installed, but newer than every file: the database is ahead of this release",
-        "4 is installed, but newer than every file: the database is ahead of this release",
+        "2 versions from 3 to 4 are installed, but newer than every file: the database is ahead of this release",
     )
     assert failure.value.version == 2
 

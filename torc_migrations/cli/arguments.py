@@ -36,7 +36,7 @@ interrupted.
 _GROUPS = {
     "run": ("upgrade", "rollback", "apply", "wait", "fleet"),
     "look": ("status", "doctor", "verify", "indexes"),
-    "before a release": ("new", "check", "rehearse", "report", "renumber", "dump", "export", "convert"),
+    "before a release": ("new", "check", "queries", "rehearse", "report", "renumber", "dump", "export", "convert"),
     "repair and maintain": ("repair", "baseline", "restore", "optimize", "completion"),
 }
 VERBS = tuple(verb for verbs in _GROUPS.values() for verb in verbs)

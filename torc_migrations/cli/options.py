@@ -37,6 +37,7 @@ DEFAULTS: dict[str, object] = {
     "snapshot": False,
     "keep": None,
     "on_loss": None,
+    "on_newer": "refuse",
     "out_of_order": "apply",
     "foreign_keys": None,
     "allow_broken_schema": False,

@@ -133,6 +133,8 @@ class Run:
         for step in self._steps:
             if step.script:
                 self._mode(step.script)
+            if step.migration.compatible_from is not None and step.migration.down is not None:
+                _ = step.migration.down.sql  # which the database keeps
 
     def _mode(self, script: Script) -> ScriptMode:
         if script not in self._modes:
@@ -377,7 +379,7 @@ class Run:
         if not self._is_next(step) or (self._session.runner and step.script):
             raise Overtaken
         self._safeguard.begin_writing(self._database, self._session.latest)
-        self._ledgers.create()
+        self._ledgers.create(keeps=self._session.keeps)
 
     def _is_next(self, step: Step) -> bool:
         """Return whether the plan goes on with this step; `AtomicRun` asks for its whole plan."""

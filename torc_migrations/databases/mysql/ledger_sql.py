@@ -26,6 +26,18 @@ CREATE TABLE IF NOT EXISTS {sqlx} (
     execution_time BIGINT NOT NULL
 ) ENGINE = InnoDB
 """,
+    create_kept_table="""
+CREATE TABLE IF NOT EXISTS {kept} (
+    ledger VARCHAR(255) NOT NULL,
+    version BIGINT NOT NULL,
+    id TEXT NOT NULL,
+    description TEXT NOT NULL,
+    checksum LONGBLOB NOT NULL,
+    compatible_from BIGINT NOT NULL,
+    down_script LONGBLOB,
+    PRIMARY KEY (ledger, version)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin
+""",
     select_sqlx_rows=f"""
         SELECT version, checksum, success, {_UTC.replace("{column}", "installed_on")}, execution_time, NULL
         FROM {{sqlx}}
