@@ -74,7 +74,7 @@ class KeptMigrations:
             "description": migration.down_description or migration.description,
             "checksum": migration.checksum,
             "compatible_from": migration.compatible_from,
-            "down_script": None if migration.down is None else migration.down.sql,
+            "down_script": migration.kept_down,
         }
         self._database.execute(INSERT_KEPT.format_map(self._names), facts)
 

@@ -133,8 +133,7 @@ class Run:
         for step in self._steps:
             if step.script:
                 self._mode(step.script)
-            if step.migration.compatible_from is not None and step.migration.down is not None:
-                _ = step.migration.down.sql  # which the database keeps
+            _ = step.migration.kept_down  # is read with them
 
     def _mode(self, script: Script) -> ScriptMode:
         if script not in self._modes:

@@ -162,6 +162,11 @@ class Migration:
         """Whether there is a down script."""
         return self.down is not None
 
+    @property
+    def kept_down(self) -> bytes | None:
+        """The down script that the database keeps for older releases, if the migration says anything to them."""
+        return self.down.sql if self.down is not None and self.compatible_from is not None else None
+
     def with_foreign_keys(self, value: bool) -> Migration:
         """Return the same migration, whose scripts say that foreign keys are on, or off."""
         down = self.down.with_foreign_keys(value) if self.down else None
