@@ -242,7 +242,7 @@ def test_help_fits_a_terminal_and_teaches_by_examples(torc: Torc, verb: str, col
 
 
 def test_the_help_begins_with_the_verbs(torc: Torc) -> None:
-    """Every verb stands once in the first 32 lines, below what it is for; the whole is no longer than 64 lines."""
+    """Every verb stands once in the first 32 lines, below what it is for; the whole is no longer than 65 lines."""
     lines = torc("--help", env={"COLUMNS": "80"}).out.splitlines()
 
     shown = [line.split()[0] for line in lines[:32] if line.startswith("    ")]
@@ -250,7 +250,7 @@ def test_the_help_begins_with_the_verbs(torc: Torc) -> None:
     assert [line.strip() for line in lines if line.startswith("  ") and line.endswith(":")] == [
         *("run:", "look:", "before a release:", "repair and maintain:"),
     ]
-    assert len(lines) <= 64
+    assert len(lines) <= 65
 
 
 @pytest.mark.parametrize(

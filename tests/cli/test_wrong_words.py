@@ -57,7 +57,6 @@ WRONG = {
         "there is no migration in .",
         "subdirectories are not read; SQL is in './migrations': name one with --source",
     ),
-    "-d app.db -s / status": ("there is no migration in /", ...),
     "-d ~/app.db status": (
         "there is no directory '~' for the database '~/app.db'",
         "write the path of the home directory; only a shell replaces ~ by it",
