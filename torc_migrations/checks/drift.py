@@ -7,13 +7,16 @@ from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
 
 from torc_migrations.checks.findings import CheckFinding, CheckResult
-from torc_migrations.checks.schemas import Made, Origin, made_by, read_schema
+from torc_migrations.checks.schemas import Made, made_by, read_schema
+from torc_migrations.checks.server_drift import Drifted, find_drift
 from torc_migrations.configured import open_session
+from torc_migrations.databases.sqlite.database import SQLiteDatabase
 from torc_migrations.databases.sqlite.schemas.settling import Difference, Schema, schema_differences
 from torc_migrations.databases.sqlite.scripts.statements import canonical
 from torc_migrations.errors import VersionMissing
 from torc_migrations.formatting import lowered
 from torc_migrations.migrator import Migrator
+from torc_migrations.sources.migration import Migration
 
 CHECK = "drift"
 _AROUND = 4  # words that are shown before and after a difference
@@ -22,7 +25,8 @@ _AROUND = 4  # words that are shown before and after a difference
 def check_drift(migrator: Migrator, ignore: Sequence[str] = ()) -> CheckResult:
     """Compare the schema of a database with that which its installed migrations make on a scratch database.
 
-    What is pending is no difference. Spaces, comments and quotes in definitions do not matter. Writes nothing.
+    What is pending is no difference. Spaces, comments and quotes in definitions do not matter. Writes nothing. On a
+    server the definitions are those that it has made of the statements, and no SQL that would correct them is known.
 
     Args:
         migrator: the database and the source.
@@ -39,6 +43,9 @@ def check_drift(migrator: Migrator, ignore: Sequence[str] = ()) -> CheckResult:
             raise VersionMissing(status.missing[0])
         if not status.installed:
             return CheckResult(CHECK, skipped="nothing is installed")
+        if not isinstance(session.database, SQLiteDatabase):
+            drifted = find_drift(session, status.installed)
+            return CheckResult(CHECK, tuple(_of_server(each) for each in drifted if not _is_ignored(each, ignore)))
         with session.database.reading():
             found = read_schema(session.database, session.ledgers.tables)
         with made_by(session, status.installed) as made:
@@ -49,12 +56,30 @@ def check_drift(migrator: Migrator, ignore: Sequence[str] = ()) -> CheckResult:
 
 def _without(schema: Schema, ignore: Sequence[str]) -> Schema:
     patterns = tuple(map(lowered, ignore))
-    kept = (
-        each
-        for each in schema.definitions
-        if not any(fnmatchcase(lowered(name), pattern) for pattern in patterns for name in (each.name, each.table))
-    )
+    kept = (each for each in schema.definitions if not _match((each.name, each.table), patterns))
     return Schema(tuple(kept), schema.columns)
+
+
+def _match(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(lowered(name), pattern) for pattern in patterns for name in names)
+
+
+def _is_ignored(drifted: Drifted, ignore: Sequence[str]) -> bool:
+    names = (drifted.title.partition(" ")[2], *filter(None, (drifted.table,)))
+    return _match(names, tuple(map(lowered, ignore)))
+
+
+def _of_server(drifted: Drifted) -> CheckFinding:
+    migration = drifted.migration
+    details = () if drifted.wanted is None or drifted.found is None else _words(drifted.wanted, drifted.found)
+    return CheckFinding(
+        CHECK,
+        drifted.rule,
+        _message(drifted.rule, drifted.title, migration),
+        path=migration.up.path if migration else None,
+        version=migration.version if migration else None,
+        details=tuple(details),
+    )
 
 
 def _finding(difference: Difference, made: Made) -> CheckFinding:
@@ -62,15 +87,13 @@ def _finding(difference: Difference, made: Made) -> CheckFinding:
     title = definition.title
     origin = made.origins.get(definition.key) if difference.wanted else None
     if difference.wanted is None:
-        rule, message = "unexpected-object", f"{title} is in the database, and no installed migration makes it"
-    elif difference.found is None:
-        rule, message = "missing-object", f"{title} is missing{_made_by(origin)}"
+        rule = "unexpected-object"
     else:
-        rule, message = "different-object", f"{title} is defined otherwise{_made_by(origin)}"
+        rule = "missing-object" if difference.found is None else "different-object"
     return CheckFinding(
         CHECK,
         rule,
-        message,
+        _message(rule, title, origin.migration if origin else None),
         path=origin.path if origin else None,
         line=origin.where.line if origin else None,
         column=origin.where.column if origin else None,
@@ -80,18 +103,23 @@ def _finding(difference: Difference, made: Made) -> CheckFinding:
     )
 
 
-def _made_by(origin: Origin | None) -> str:
-    return f"; migration {origin.migration.version} makes it" if origin else ""
+def _message(rule: str, title: str, migration: Migration | None) -> str:
+    if rule == "unexpected-object":
+        return f"{title} is in the database, and no installed migration makes it"
+    what = "is missing" if rule == "missing-object" else "is defined otherwise"
+    return f"{title} {what}" + (f"; migration {migration.version} makes it" if migration else "")
 
 
 def _word_difference(difference: Difference) -> Iterator[str]:
+    if difference.wanted is not None and difference.found is not None:
+        yield from _words(canonical(difference.wanted.sql.encode()), canonical(difference.found.sql.encode()))
+
+
+def _words(wanted: Sequence[str], found: Sequence[str]) -> Iterator[str]:
     """Yield the words that differ, as `git diff --word-diff` writes them: `[-removed-]` and `{+added+}`.
 
     What the database has more is added, what it has less is removed.
     """
-    if difference.wanted is None or difference.found is None:
-        return
-    wanted, found = (canonical(each.sql.encode()) for each in (difference.wanted, difference.found))
     for group in SequenceMatcher(None, wanted, found, autojunk=False).get_grouped_opcodes(_AROUND):
         words = []
         for tag, begin, end, found_begin, found_end in group:

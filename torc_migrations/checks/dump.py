@@ -199,11 +199,13 @@ def upgrade_from_dump(migrator: Migrator, file: str | os.PathLike[str], *, obser
 
     Raises:
         BadDump: the file is no dump, has not all rows, or was made from other scripts; nothing was done.
+        NotSupported: the database is not of SQLite.
         NotEmpty: the database has something in it; nothing was done.
         MigrationError: as for `Migrator.upgrade`.
     """
     path = os.fspath(file)
     with open_session(migrator) as session:
+        sqlite_only(session.database, "an upgrade from a dump")
         migrations = _dumped_migrations(path, session)
         first = _fill(path, session, migrations, observer or (lambda _: None))
     second = migrator.upgrade(observer=observer)

@@ -23,6 +23,7 @@ from torc_migrations.sources.migration import Migration
 from torc_migrations.sources.text import place
 
 CHECK = "queries"
+_CHECKED = "check queries"
 _HEAD = "-- The queries of a release; `torc-migrations check queries` compiles each of them.\n"
 _VERSION = "-- version: {}\n"
 _READ_VERSION = re.compile(rb"-- The queries of a release[^\n]*\n-- version: (\d{1,18})\r?\n")
@@ -94,11 +95,13 @@ def check_queries(migrator: Migrator, previous: str | os.PathLike[str]) -> Check
     path = os.fspath(previous)
     text = _read(path)
     queries, release = tuple(_saved(text)), _READ_VERSION.match(text)
-    with open_session(migrator) as session, scratch_database(session) as scratch:
-        trial = _Trial(sqlite_only(scratch, "check queries"), queries)
-        for migration in session.source.migrations:
-            run_up(scratch, migration)
-            trial.look(migration)
+    with open_session(migrator) as session:
+        sqlite_only(session.database, _CHECKED)  # before a server makes a database for it
+        with scratch_database(session) as scratch:
+            trial = _Trial(sqlite_only(scratch, _CHECKED), queries)
+            for migration in session.source.migrations:
+                run_up(scratch, migration)
+                trial.look(migration)
     return CheckResult(CHECK, tuple(_findings(path, trial.broken, int(release[1]) if release else None)))
 
 

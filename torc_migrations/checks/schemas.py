@@ -49,10 +49,11 @@ def made_by(session: Session, migrations: Iterable[Migration]) -> Iterator[Made]
 
     Raises:
         MigrationError: a script does not run on an empty database.
-        NotSupported: no scratch database of this kind can be made.
+        NotSupported: this is not SQLite; no scratch database is made then.
     """
+    sqlite_only(session.database, "a dump")  # before a server makes a database for it
     with scratch_database(session) as scratch:
-        database = sqlite_only(scratch, "a comparison of schemas")
+        database = sqlite_only(scratch, "a dump")
         origins = _Origins(database, session.ledgers.tables)
         for migration in migrations:
             origins.migration = migration
