@@ -234,7 +234,7 @@ CASES = [
         "asks for 3 or newer",
         "start a release that has it, or roll the database back to this one; ignore_missing=True starts it anyway",
         {"version": 4, "compatible_from": 3, "newest": 2},
-        "start a release that has it, or roll the database back to this one; --ignore-missing starts it anyway",
+        "start a release that has it, or roll the database back to this one; `upgrade --ignore-missing` accepts it",
     ),
     Case(
         VersionMismatch(3, recorded=b"\0" * 48, local=b"\1" * 48),

@@ -389,7 +389,7 @@ class TooOld(LedgerError):
 
     hint = "start a release that has it, or roll the database back to this one; ignore_missing=True starts it anyway"
     command_hint = (
-        "start a release that has it, or roll the database back to this one; --ignore-missing starts it anyway"
+        "start a release that has it, or roll the database back to this one; `upgrade --ignore-missing` accepts it"
     )
 
     def __init__(self, version: int, compatible_from: int, newest: int) -> None:

@@ -70,6 +70,22 @@ def test_a_newer_database_is_accepted(here: Path, migrations: Path) -> None:
     assert wait(here / "app.db", str(migrations), version=3, timeout=0)
 
 
+def test_a_database_that_asks_for_a_newer_release_is_not(here: Path, migrations: Path, torc: Torc) -> None:
+    """The older release stops waiting at once; where that is ignored, it goes on."""
+    newer = here / "newer"
+    shutil.copytree(migrations, newer)
+    write_files(newer, {"0004_more.sql": "-- compatible-from: 4\nCREATE TABLE page (id INTEGER PRIMARY KEY);\n"})
+    upgrade(here / "app.db", str(newer))
+
+    with pytest.raises(errors.TooOld):
+        wait(here / "app.db", str(migrations), timeout=60)
+    done = torc("-d", "app.db", "wait")
+
+    assert done.status == 3
+    assert "too old for the database: migration 4, which is installed, asks for 4 or newer" in done.err
+    assert wait(here / "app.db", str(migrations), timeout=0, ignore_missing=True).latest == 4
+
+
 def test_an_edited_file_ends_the_waiting(here: Path, migrations: Path, torc: Torc) -> None:
     """No process will ever upgrade such a database."""
     upgrade(here / "app.db", str(migrations), target=2)

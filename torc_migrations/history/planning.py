@@ -277,15 +277,20 @@ def _check_ledgers(
             found.append(entry.note)
     ahead = [version for version in status.missing if accept_newer and version > newest]
     if ahead and not ignore_missing:
-        _check_compatible(status, newest)
+        check_compatible(status)
     if ahead:
         are = f"{ahead[0]} is" if len(ahead) == 1 else f"{len(ahead)} versions from {ahead[0]} to {ahead[-1]} are"
         found.append(f"{are} installed, but newer than every file: the database is ahead of this release")
     return tuple(found)
 
 
-def _check_compatible(status: Status, newest: int) -> None:
-    """Refuse a release that lacks what an installed migration asks of older releases; the one that asks for most."""
+def check_compatible(status: Status) -> None:
+    """Refuse a release that is older than the installed migrations allow.
+
+    Raises:
+        TooOld: it is; the migration that asks for most is named.
+    """
+    newest = status.entries[-1].migration.version if status.entries else 0
     asked = ((migration.compatible_from or 0, migration.version) for migration in status.kept)
     compatible_from, version = max(asked, default=(newest, 0))
     if newest < compatible_from:

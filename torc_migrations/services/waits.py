@@ -20,6 +20,7 @@ from torc_migrations.errors import (
     WaitTimeout,
 )
 from torc_migrations.formatting import counted, masked
+from torc_migrations.history.planning import check_compatible
 from torc_migrations.history.verdict import Verdict
 from torc_migrations.migrator import Migrator
 from torc_migrations.options import check_seconds, check_version
@@ -87,7 +88,8 @@ def wait(
 ) -> Status:
     """Wait until a database is at `version`, or at the newest version of the source, and return its status.
 
-    Another process upgrades it. A database that is newer is accepted. Writes nothing, and takes no write lock.
+    Another process upgrades it. A database that is newer is accepted, unless it asks for a newer release. Writes
+    nothing, and takes no write lock.
 
     Args:
         database, source, options: as for `Migrator`.
@@ -97,6 +99,7 @@ def wait(
 
     Raises:
         WaitTimeout: the time has passed.
+        TooOld: an installed migration asks for a newer release, in its `-- compatible-from:` line.
         VersionMismatch: a file was edited after it was installed.
         VersionNotPresent: the source has no such version.
         SourceError, UrlError: the source cannot be read, or the address is misspelled.
@@ -148,6 +151,8 @@ class _Waiting:
             status = self._migrator.status()
         except (CannotOpen, DatabaseFailed, LockTimeout) as error:
             return None, Awaited(name, (), str(error), self._waited)
+        if not self._migrator.ignore_missing:
+            check_compatible(status)
         return status, Awaited(name, self._pending(status), None, self._waited)
 
     def _pending(self, status: Status) -> tuple[str, ...]:
