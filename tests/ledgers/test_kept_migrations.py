@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from database_under_test import SQLiteUnderTest, ladder, rungs, write_folder
 from killed_runs import kill_before_each_statement
-from other_tools import sqlx_revert, sqlx_run
+from other_tools import sqlx_revert, sqlx_run, yoyo
 
 from torc_migrations import Migrator, errors, round_trip, status, upgrade
 from torc_migrations.checks import check_drift, dump, upgrade_from_dump, write_dump
@@ -129,6 +129,43 @@ def test_what_sqlx_has_applied_is_kept_once_it_is_adopted(sqlite: SQLiteUnderTes
     assert adopted == [(1,), (2,)]
     assert sqlite.execute(KEPT) == [(1,), (2,)]
     assert sqlite.ledgers().agreed == (1, 2)
+
+
+def test_what_stock_yoyo_has_rolled_back_is_not_rolled_back_again(sqlite: SQLiteUnderTest, folder, tmp_path):
+    """Only sqlx's ledger still has it: its row asks for nothing, and its down script does not run a second time."""
+    files = asking(2, asks=2)
+    source = folder(files)
+    upgrade(sqlite.path, source)
+    assert yoyo(sqlite, "rollback", source, "-r", "2_make_t2") == ""
+    old = older(tmp_path, files, 1)
+
+    assert upgrade(sqlite.path, old).applied == ()
+    with pytest.raises(errors.VersionMissing):
+        Migrator(sqlite.path, old).rollback()
+
+    assert sqlite.execute(KEPT) == [(1,), (2,)]
+
+
+def test_a_down_script_that_stopped_half_way_is_not_begun_again(sqlite: SQLiteUnderTest, folder, tmp_path):
+    """One outside a transaction: the error says where it stopped, and `repair` goes on where its file is."""
+    files = asking(2)
+    files["2_make_t2.rollback"] = "-- no-transaction\nDELETE FROM t2;\nDROP TABLE absent;\nDROP TABLE t2;\n"
+    source = folder(files)
+    upgrade(sqlite.path, source)
+    old = Migrator(sqlite.path, older(tmp_path, files, 1))
+
+    with pytest.raises(errors.ExecutionFailed):
+        old.rollback()
+    for again in (old.rollback, old.upgrade):
+        with pytest.raises(errors.HalfDone) as failure:
+            again()
+        assert (failure.value.version, failure.value.done, failure.value.rolls_back) == (2, 1, True)
+        assert failure.value.path == "_torc_migrations/2_make_t2.down.sql"
+    folder({"2_make_t2.rollback": "-- no-transaction\nDELETE FROM t2;\nSELECT 1;\nDROP TABLE t2;\n"})
+    Migrator(sqlite.path, source).repair(2, resume_after=1)
+
+    assert set(sqlite.tables()) == rungs([1])
+    assert sqlite.execute(KEPT) == [(1,)]
 
 
 def test_a_renamed_file_takes_its_row_along(sqlite: SQLiteUnderTest, folder):

@@ -15,26 +15,14 @@ from torc_migrations.sources.migration import Migration
 from torc_migrations.sources.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from torc_migrations.history.evidence import Evidence
 
 
 def compare(source: Source, recorded: Recorded) -> Status:
     """Compare the files with the ledgers."""
-    found = []
-    for migration in source.migrations:
-        key = migration.hash
-        sqlx, yoyo = recorded.sqlx.get(migration.version), recorded.yoyo.get(key)
-        log = recorded.log.get(key, ())
-        verdict = decide(sqlx, yoyo, log, has_sqlx_table=recorded.has_sqlx_table)
-        if verdict is Verdict.OUT_OF_STEP and recorded.yoyo_running:
-            verdict = verdict_of(yoyo is not None)
-        half_done = _half_done(sqlx, yoyo, log) if log and key not in recorded.running else None
-        changed = sqlx is not None and sqlx.checksum != migration.checksum
-        accepts = changed and _accepts_line_endings(log)
-        found.append(Entry(migration, verdict, sqlx, yoyo, half_done, accepts_line_endings=accepts))
-    entries = tuple(found)
+    entries = tuple([_entry(migration, recorded) for migration in source.migrations])
     unsettled = tuple([entry for entry in entries if not entry.settled])
     missing = tuple(sorted(recorded.sqlx.keys() - {migration.version for migration in source.migrations}))
     dirty = tuple(sorted(_dirty(source, recorded)))
@@ -44,6 +32,26 @@ def compare(source: Source, recorded: Recorded) -> Status:
     renames = tuple(_renames(unsettled, missing, recorded.sqlx, foreign)) if unsettled and recorded.sqlx else ()
     notes = (*source.notes, *recorded.notes, *_notes(unsettled, missing, dirty, renames), *due_notes)
     return Status(entries, missing, foreign, dirty, notes, source.hooks, due, renames)
+
+
+def with_kept(status: Status, kept: Iterable[Migration], recorded: Recorded) -> Status:
+    """Return the status with what the database keeps of missing versions, where both ledgers have them."""
+    found = (_entry(migration, recorded) for migration in kept)
+    there = (each for each in found if each.half_done or (each.verdict is Verdict.INSTALLED and each.in_step))
+    return replace(status, kept=tuple(there))
+
+
+def _entry(migration: Migration, recorded: Recorded) -> Entry:
+    key = migration.hash
+    sqlx, yoyo = recorded.sqlx.get(migration.version), recorded.yoyo.get(key)
+    log = recorded.log.get(key, ())
+    verdict = decide(sqlx, yoyo, log, has_sqlx_table=recorded.has_sqlx_table)
+    if verdict is Verdict.OUT_OF_STEP and recorded.yoyo_running:
+        verdict = verdict_of(yoyo is not None)
+    half_done = _half_done(sqlx, yoyo, log) if log and key not in recorded.running else None
+    changed = sqlx is not None and sqlx.checksum != migration.checksum
+    accepts = changed and _accepts_line_endings(log)
+    return Entry(migration, verdict, sqlx, yoyo, half_done, accepts_line_endings=accepts)
 
 
 def _dirty(source: Source, recorded: Recorded) -> Iterator[int]:

@@ -194,7 +194,7 @@ def plan_rollback(status: Status, target: int | None = None, *, steps: int = 1, 
         LedgerError: what is installed is missing, dirty or out of step.
     """
     unsettled = status.unsettled
-    kept = {migration.version for migration in status.kept}
+    kept = {entry.migration.version for entry in status.kept}
     check_present(status, (target,) if target and target not in kept else ())
     status = replace(status, missing=tuple(version for version in status.missing if version not in kept))
     notes = _check_ledgers(status, unsettled, ignore_missing=ignore_missing, accept_newer=False)
@@ -215,7 +215,8 @@ def plan_rollback(status: Status, target: int | None = None, *, steps: int = 1, 
 
 def _with_scripts(status: Status) -> tuple[Migration, ...]:
     """Return the installed migrations whose down script is known, from a file or from the database, in order."""
-    return tuple(sorted((*status.installed, *status.kept), key=lambda migration: migration.version))
+    kept = (entry.migration for entry in status.kept)
+    return tuple(sorted((*status.installed, *kept), key=lambda migration: migration.version))
 
 
 class RollbackOfNewest:
@@ -268,7 +269,7 @@ def _check_ledgers(
     if refused:
         raise VersionMissing(refused[0])
     found = []
-    for entry in unsettled:
+    for entry in unsettled if ignore_missing else (*unsettled, *status.kept):
         if entry.half_done is not None:
             raise _half_done(entry, entry.half_done)
         if entry.out_of_step:
@@ -291,7 +292,8 @@ def check_compatible(status: Status) -> None:
         TooOld: it is; the migration that asks for most is named.
     """
     newest = status.entries[-1].migration.version if status.entries else 0
-    asked = ((migration.compatible_from or 0, migration.version) for migration in status.kept)
+    migrations = (entry.migration for entry in status.kept)
+    asked = ((migration.compatible_from or 0, migration.version) for migration in migrations)
     compatible_from, version = max(asked, default=(newest, 0))
     if newest < compatible_from:
         raise TooOld(version, compatible_from, newest)
@@ -299,7 +301,7 @@ def check_compatible(status: Status) -> None:
 
 def _dirty(status: Status, version: int) -> Dirty:
     """Return the error for a row that was not finished, with how far its script is, where we have begun it."""
-    entry = next((each for each in status.entries if each.migration.version == version), None)
+    entry = next((each for each in (*status.entries, *status.kept) if each.migration.version == version), None)
     if entry is None or entry.half_done is None:
         return Dirty(version)
     return Dirty(version, _stop(entry, entry.half_done))

@@ -157,7 +157,8 @@ class Status:
         hooks: the source's post-apply scripts.
         due_hooks: the hooks that have not run since a migration was applied.
         renames: the migrations whose file had another version when they were installed.
-        kept: those of the missing versions of which the database keeps what they say to older releases.
+        kept: those of the missing versions of which the database keeps what they say to older releases, and their down
+            scripts.
     """
 
     entries: tuple[Entry, ...]
@@ -168,7 +169,7 @@ class Status:
     hooks: tuple[Migration, ...] = ()
     due_hooks: tuple[Migration, ...] = ()
     renames: tuple[Rename, ...] = ()
-    kept: tuple[Migration, ...] = ()
+    kept: tuple[Entry, ...] = ()
 
     @property
     def unsettled(self) -> tuple[Entry, ...]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import replace
 
 from torc_migrations.databases.interface import Database
 from torc_migrations.databases.waiting import Wait
 from torc_migrations.errors import DatabaseFailed, OtherSchema
-from torc_migrations.history.comparison import compare
+from torc_migrations.history.comparison import compare, with_kept
 from torc_migrations.history.evidence import Trial
 from torc_migrations.history.records import Recorded
 from torc_migrations.history.status import State, Status
@@ -119,7 +118,7 @@ class Session:
         status = compare(self.source, self._planned_from)
         if status.missing:
             kept = self.ledgers.read_kept(status.missing, self._planned_from)
-            status = replace(status, kept=tuple(map(self.source.as_chosen, kept)))
+            status = with_kept(status, map(self.source.as_chosen, kept), self._planned_from)
         self.latest = status.latest
         self.runner = next(iter(self._planned_from.running.values()), self._planned_from.runner)
         return status
