@@ -239,6 +239,22 @@ def test_every_kind_of_trouble_is_told_at_once(torc: Torc, here: Path, upgraded:
     assert "".join(f"{each['sentence']}\n    {each['remedy']}\n" for each in as_json["symptoms"]) in result.out
 
 
+def test_a_version_that_the_database_keeps_can_be_rolled_back(torc: Torc, here: Path) -> None:
+    """`doctor` says so of a migration without a file, and it is true."""
+    text = "-- compatible-from: 1\nCREATE TABLE b (x);\n"
+    write_files(here / "migrations", {"1_a.sql": "CREATE TABLE a (x);\n", "2_b.sql": text})
+    write_files(here / "migrations", {"2_b.rollback.sql": "DROP TABLE b;\n"})
+    torc("-d", "app.db", "upgrade")
+    for name in ("2_b.sql", "2_b.rollback.sql"):
+        (here / "migrations" / name).unlink()
+
+    told = torc("-d", "app.db", "doctor")
+    done = torc("-d", "app.db", "rollback")
+
+    assert "torc-migrations -d app.db rollback rolls it back, because the database keeps its down script" in told.out
+    assert (done.status, tables(here / "app.db")) == (0, {"a"})
+
+
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [

@@ -94,7 +94,7 @@ def test_a_script_that_fails_keeps_the_row(database, tmp_path, kind):
     """The down script that the database keeps fails: its records stay, and the error names its place in the table."""
     old, new = releases(tmp_path, asks=3)
     statement, _ = kind.bad_statement
-    write_folder(Path(new), {"4_make_t4.rollback": f"DELETE FROM t4;\n{statement};\n"})
+    write_folder(Path(new), {"4_make_t4.rollback": f"DROP TABLE t4;\n{statement};\n"})
     upgrade(database.url, new)
 
     with pytest.raises(errors.ExecutionFailed) as failure:
@@ -104,6 +104,11 @@ def test_a_script_that_fails_keeps_the_row(database, tmp_path, kind):
     if kind.is_transactional:
         assert kept(database) == [(3, 3), (4, 3)]
         assert database.ledgers().agreed == (1, 2, 3, 4)
+    else:  # the first statement is kept, and it is not run again
+        with pytest.raises(errors.Dirty) as again:
+            Migrator(database.url, old).rollback()
+        assert again.value.stop is not None
+        assert (again.value.stop.path, again.value.stop.done) == (failure.value.path, 1)
 
 
 def test_a_migration_that_says_nothing_leaves_no_table(database, tmp_path):

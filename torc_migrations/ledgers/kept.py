@@ -1,7 +1,7 @@
 """What the database itself keeps of a migration: which older releases work with it, and its down script.
 
 Only a migration with a `-- compatible-from:` line has a row. The table is no ledger: it does not say what is installed,
-and a row counts only where sqlx's ledger has one with the same checksum. yoyo and sqlx do not know it.
+and a row counts only where both ledgers have its version, sqlx's with the same checksum. yoyo and sqlx do not know it.
 """
 
 from __future__ import annotations

@@ -201,11 +201,15 @@ def _renamed(status: Status, refusal: MigrationError | None) -> Iterator[Symptom
 def _missing(status: Status, source: Source, refusal: MigrationError | None) -> Iterator[Symptom]:
     newest = source.migrations[-1].version
     renamed = {rename.sqlx.version for rename in status.renames}
+    kept = {entry.migration.version for entry in status.kept if entry.migration.reversible}
     for version in (version for version in status.missing if version not in renamed):
         ahead = version > newest
+        older = "this is an older release than the database"
+        if version in kept:
+            older += f"; {_COMMAND} rollback rolls it back, because the database keeps its down script"
         yield Symptom(
             f"{version} is installed, but has no file here" + (", and is newer than every file" if ahead else ""),
-            "this is an older release than the database" if ahead else "bring its file back, or pass --ignore-missing",
+            older if ahead else "bring its file back, or pass --ignore-missing",
             version,
             harmless=ahead and not isinstance(refusal, VersionMissing),
         )
