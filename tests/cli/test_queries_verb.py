@@ -88,6 +88,18 @@ def test_a_command_without_a_program_is_refused(torc: Torc, program: Path) -> No
     assert not (program / "queries.sql").exists()
 
 
+@pytest.mark.parametrize("words", [("nofile.py",), ("-m", "nomodule"), ("-m", "nopackage.app"), ("-m", ".app")])
+def test_a_program_that_does_not_exist_is_named(torc: Torc, program: Path, words: tuple[str, ...]) -> None:
+    """It is an error of the command line, and no traceback of a program."""
+    done = torc("queries", "save", "queries.sql", *words, "--flag")
+
+    assert (done.status, done.err) == (
+        2,
+        f"error: there is no program {' '.join(words)!r}\nhint: name a Python script, or -m MODULE, after the file\n",
+    )
+    assert not (program / "queries.sql").exists()
+
+
 def test_a_migration_that_says_so_only_warns(torc: Torc, program: Path) -> None:
     """It is compatible from a newer version on than the release that the queries are of."""
     torc("queries", "save", "queries.sql", "app.py")

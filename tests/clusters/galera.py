@@ -7,10 +7,8 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -153,19 +151,3 @@ class Cluster:
         """Kill all nodes; nothing of them is needed any more."""
         for node in self.nodes:
             node.kill()
-
-
-@contextmanager
-def running_cluster() -> Iterator[Cluster]:
-    """Start a cluster in a temporary directory; stop it and remove the directory at the end."""
-    directory = Path(tempfile.mkdtemp(prefix="torc-galera-"))
-    directory.chmod(0o755)
-    try:
-        cluster = Cluster(directory)
-        try:
-            cluster.start()
-            yield cluster
-        finally:
-            cluster.stop()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)

@@ -6,10 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from database_under_test import PATIENCE, SQLiteUnderTest
@@ -110,26 +107,19 @@ class LiteFSCluster:
         self.primary = LiteFSNode(home / "primary", first, first)
         self.replica = LiteFSNode(home / "replica", second, first)
 
+    def start(self) -> None:
+        """Start both."""
+        self.primary.start()
+        self.replica.start()
+
+    def stop(self) -> None:
+        """Stop both."""
+        self.replica.stop()
+        self.primary.stop()
+
     def replicate(self) -> None:
         """Wait until the replica has what the primary has."""
         deadline = time.monotonic() + PATIENCE
         while not self.primary.position() or self.primary.position() != self.replica.position():
             assert time.monotonic() < deadline, (self.primary.position(), self.replica.position())
             time.sleep(0.05)
-
-
-@contextmanager
-def running_litefs() -> Iterator[LiteFSCluster]:
-    """Start both nodes; stop them and remove their directories at the end."""
-    home = Path(tempfile.mkdtemp(prefix="torc-litefs-"))
-    try:
-        cluster = LiteFSCluster(home)
-        try:
-            cluster.primary.start()
-            cluster.replica.start()
-            yield cluster
-        finally:
-            cluster.replica.stop()
-            cluster.primary.stop()
-    finally:
-        shutil.rmtree(home, ignore_errors=True)

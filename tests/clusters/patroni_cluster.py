@@ -7,12 +7,10 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -205,18 +203,3 @@ class PatroniCluster:
         if self._etcd is not None:
             os.killpg(self._etcd.pid, signal.SIGKILL)
             self._etcd.wait(PATIENCE)
-
-
-@contextmanager
-def running_patroni() -> Iterator[PatroniCluster]:
-    """Start a cluster in a temporary directory; stop it and remove the directory at the end."""
-    home = Path(tempfile.mkdtemp(prefix="torc-patroni-", dir="/tmp"))
-    try:
-        cluster = PatroniCluster(home)
-        try:
-            cluster.start()
-            yield cluster
-        finally:
-            cluster.stop()
-    finally:
-        shutil.rmtree(home, ignore_errors=True)

@@ -13,6 +13,7 @@ import pymysql
 import pytest
 from database_under_test import PATIENCE, ladder, sized, start_at_once
 from galera import Cluster, Node
+from throw_away import running
 
 from torc_migrations import Migrator
 from torc_migrations.errors import CannotOpen, Dirty
@@ -44,7 +45,7 @@ def started() -> Iterator[Cluster]:
     """A cluster for the tests of this file."""
     if not galera.is_installed():
         pytest.skip(galera.MISSING)
-    with galera.running_cluster() as cluster:
+    with running(Cluster) as cluster:
         yield cluster
 
 

@@ -9,6 +9,7 @@ import litefs
 import pytest
 from database_under_test import PATIENCE, expect_line, ladder, rungs, start_python
 from litefs import LiteFSCluster
+from throw_away import running
 
 from torc_migrations import rollback, status, upgrade
 from torc_migrations.errors import CannotOpen
@@ -36,7 +37,7 @@ def cluster() -> Iterator[LiteFSCluster]:
     """A primary and a replica with nothing in them."""
     if not litefs.is_installed():
         pytest.skip(litefs.MISSING)
-    with litefs.running_litefs() as started:
+    with running(LiteFSCluster) as started:
         yield started
 
 

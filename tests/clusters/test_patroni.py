@@ -11,6 +11,7 @@ import patroni_cluster
 import pytest
 from database_under_test import PATIENCE, ladder, start_at_once
 from patroni_cluster import PatroniCluster
+from throw_away import running
 
 from torc_migrations import Migrator, status, upgrade
 from torc_migrations.errors import CannotOpen, HalfDone
@@ -36,7 +37,7 @@ def started() -> Iterator[PatroniCluster]:
     """A cluster for the tests of this file."""
     if not patroni_cluster.is_installed():
         pytest.skip(patroni_cluster.MISSING)
-    with patroni_cluster.running_patroni() as cluster:
+    with running(PatroniCluster) as cluster:
         yield cluster
 
 

@@ -234,6 +234,27 @@ def test_a_pragma_that_does_nothing_is_noted(sqlite: SQLiteUnderTest, folder, ca
     assert noted in record.getMessage()
 
 
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [
+        ("CREATE TABLE a (x);\n/* why\nCREATE TABLE b (x);\n", 2),
+        ("CREATE TABLE a (x) /* why\n; CREATE TABLE b (x);", 1),
+        ("CREATE TABLE a (x, y DEFAULT '/*');\n\n/* why /* why", 3),
+        ("CREATE TABLE a (x, y DEFAULT '/*');", None),
+        ("CREATE TABLE a (x); -- all of /*", None),
+        ("CREATE TABLE a (x); /* why */", None),
+    ],
+)
+def test_a_comment_that_is_never_closed_is_noted(sqlite: SQLiteUnderTest, folder, caplog, script, line):
+    """SQLite takes it for the end of the script, and the migration is installed without what follows it."""
+    with caplog.at_level(logging.WARNING, logger="torc_migrations"):
+        upgrade(sqlite.path, folder({"1_a": script}))
+
+    noted = [f"its comment in line {line} is never closed, and what follows it was not run"] if line else []
+    assert [message.partition(": ")[2] for message in caplog.messages] == noted
+    assert "b" not in sqlite.tables()
+
+
 @pytest.mark.parametrize("script", ["-- to be written\n", "/* nothing */", b"-- old line ends\rCREATE TABLE a (x);\r"])
 def test_a_script_of_comments_is_noted(sqlite: SQLiteUnderTest, folder, caplog, script):
     """A template that nobody has filled in, or a file whose line ends SQLite does not take for line ends."""

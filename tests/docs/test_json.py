@@ -69,7 +69,7 @@ CASES = [
     Case("convert old --partial --output new", "conversion"),
     Case("convert migrations", "error"),
     Case("dump", "dump"),
-    Case("--database :memory: renumber 1", "renumbered"),
+    Case("renumber 1 --database :memory:", "renumbered"),
     Case("wait --timeout 0 --version 1", "awaited"),
     Case("fleet status app.db", "fleet_status"),
     Case("fleet upgrade app.db", "fleet_report"),

@@ -11,6 +11,7 @@ from yoyo import read_migrations
 from yoyo.migrations import topological_sort
 
 from torc_migrations.errors import BadName, BadOrder, DuplicateVersion, SourceError
+from torc_migrations.sources.files import directories_with_sql
 from torc_migrations.sources.source import discover
 from torc_migrations.sources.yoyo_names import read_generated
 
@@ -167,3 +168,14 @@ def test_sql_in_subdirectories_only_is_told_where_it_is(tmp_path):
 
     assert str(tmp_path / "m" / "2024") in (failure.value.hint or "")
     assert "2025" in (failure.value.hint or "")
+
+
+def test_sql_is_looked_for_down_to_the_third_level(tmp_path):
+    """A source that is the whole disk by mistake is not searched to its end."""
+    (tmp_path / "a" / "b" / "c" / "d").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c" / "d" / "1_a.sql").touch()
+    assert directories_with_sql(tmp_path) == []
+
+    (tmp_path / "a" / "b" / "c" / "1_a.sql").touch()
+
+    assert directories_with_sql(tmp_path) == [str(tmp_path / "a" / "b" / "c")]

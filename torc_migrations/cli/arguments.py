@@ -45,14 +45,19 @@ ALIASES = {"add": "new", "info": "status", "revert": "rollback", "run": "upgrade
 # What other tools call our verbs.
 _FOREIGN_VERBS = {
     "create": "new",
+    "deploy": "upgrade",
     "down": "rollback",
     "downgrade": "rollback",
     "fake": "baseline",
+    "history": "status",
     "init": "new",
+    "lint": "check",
     "list": "status",
     "mark": "baseline",
     "migrate": "upgrade",
+    "undo": "rollback",
     "up": "upgrade",
+    "validate": "check",
 }
 # What other tools call our options.
 _FOREIGN_OPTIONS = {

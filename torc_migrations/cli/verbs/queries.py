@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from argparse import REMAINDER
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from torc_migrations.cli.context import make_migrator
@@ -11,12 +14,14 @@ from torc_migrations.formatting import counted
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
+    from collections.abc import Sequence
     from typing import Any
 
     from torc_migrations.cli.options import Parents
     from torc_migrations.cli.terminal import Terminal
 
 _MOST = 1_000_000  # texts
+_NAME_ONE = "name a Python script, or -m MODULE, after the file"
 
 _EXAMPLES = """\
 examples:
@@ -24,9 +29,9 @@ examples:
   torc-migrations queries save queries.sql load_test.py --fast
   torc-migrations check queries --previous queries.sql
 
-The program runs in this process, and what it runs with `sqlite3`, itself or through a library, is recorded: the texts,
-and no values. Commit the file with a release. When the next one is made, `check queries` says which of them its
-migrations break.
+The program runs in this process, and what it runs with `sqlite3`, itself or through a library, is recorded: the \
+texts, and no values. Commit the file with a release. When the next one is made, `check queries` says which of them \
+its migrations break.
 
 exit status: that of the program; the file is written where it is 0.
 """
@@ -41,7 +46,7 @@ def add_parser(subparsers: _SubParsersAction[Any], parents: Parents) -> None:
         description="Run a program, and write the queries that it runs on SQLite into a file.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("action", choices=("save",), help="save: write the queries of a program")
+    parser.add_argument("action", metavar="ACTION", choices=("save",), help="save: write the queries of a program")
     parser.add_argument("file", metavar="FILE", help="the file to write")
     parser.add_argument(
         "program", nargs=REMAINDER, metavar="PROGRAM", help="a Python script, or -m MODULE, and its arguments"
@@ -58,7 +63,10 @@ def run(options: Namespace, terminal: Terminal) -> int:
 
     program = options.program
     if not program or program == ["-m"]:
-        raise BadArguments("no program is named", hint="name a Python script, or -m MODULE, after the file")
+        raise BadArguments("no program is named", hint=_NAME_ONE)
+    if not _exists(program):
+        name = " ".join(program[: 2 if program[0] == "-m" else 1])
+        raise BadArguments(f"there is no program {name!r}", hint=_NAME_ONE)
     migrator = make_migrator(options, terminal, in_memory=True)
     newest = discover(migrator.source, ignored_chars=migrator.ignored_chars).migrations[-1].version
     watch = Watch(most=_MOST)
@@ -71,3 +79,11 @@ def run(options: Namespace, terminal: Terminal) -> int:
         terminal.print_json({"created": [options.file]})
     terminal.print_note(f"{options.file} was written: {counted(number, 'query', 'queries')} of version {newest}")
     return 0
+
+
+def _exists(program: Sequence[str]) -> bool:
+    """Return whether a script exists, or after `-m` the module or its package, which is not imported."""
+    if program[0] != "-m":
+        return os.path.exists(program[0])
+    top = program[1].partition(".")[0]
+    return bool(top) and (PathFinder.find_spec(top, [os.getcwd()]) or find_spec(top)) is not None

@@ -30,6 +30,7 @@ from torc_migrations.databases.sqlite.scripts.statements import (
     Statement,
     first_token,
     first_words,
+    open_comment,
     pages_of,
     statements,
     transaction_words,
@@ -42,6 +43,7 @@ from torc_migrations.formatting import duration_text
 from torc_migrations.history.steps import Step
 from torc_migrations.log import log
 from torc_migrations.sources.migration import Script
+from torc_migrations.sources.text import place
 
 _UNCLEAR = "in a script without a transaction would leave unclear which statements are kept"
 _REMOVE_EITHER = "remove it; or remove the directive, so that the whole script is one transaction"
@@ -109,6 +111,9 @@ class ScriptRunner:
             self._run_with_commits(strict=strict)
         else:
             self._run_outside(strict=strict)
+        if (hidden := open_comment(self._script.sql)) is not None:
+            line = place(self._script.sql, hidden).line
+            self.notes.append(f"its comment in line {line} is never closed, and what follows it was not run")
         if isinstance(self._effects, RecordedScriptEffects) and not self._effects.all_tables:
             self._effects.stale = find_stale_indexes(self._database, self._effects.written)
 

@@ -242,6 +242,17 @@ def first_token(sql: bytes, offset: int) -> int:
     return _LEADING_BLANK.match(sql, offset).end()  # type: ignore[union-attr]  # it matches the empty text
 
 
+def open_comment(sql: bytes) -> int | None:
+    """Return where a comment begins that is never closed, as SQLite accepts it at the end of a text, or None."""
+    last = sql.rfind(b"/*")
+    if last < 0 or sql.find(b"*/", last + 2) >= 0:
+        return None
+    for token in _TOKEN.finditer(sql):
+        if token.lastgroup == "blank" and token.end() == len(sql) and token[0][:2] == b"/*":
+            return token.start()
+    return None
+
+
 def dropped_name(text: str) -> str | None:
     """Return the name of a table, in lower case, that a DROP TABLE has, or None for another statement."""
     found = _DROPS.match(text)
