@@ -16,7 +16,8 @@ from torc_migrations.history.planning import (
 from torc_migrations.history.steps import Action, Direction, Plan, Step
 
 if TYPE_CHECKING:
-    from torc_migrations.history.status import Rename, Status
+    from torc_migrations.history.old_names import Rename
+    from torc_migrations.history.status import Entry, Status
 
 
 def plan_correction(
@@ -38,7 +39,20 @@ def plan_correction(
 
 def plan_renames(status: Status) -> Plan:
     """Plan to give the records of installed migrations the new names of their files."""
-    return Plan(None, tuple(_rename(rename) for rename in status.renames))
+    renames = tuple(_rename(rename) for rename in status.renames)
+    return Plan(
+        None, (*renames, *(_redescribe(entry) for entry in status.entries if entry.old_ids or entry.unsure_ids))
+    )
+
+
+def _redescribe(entry: Entry) -> Step:
+    """Give the records of a migration the new description of its file; whoever asks for that says that it is the same.
+
+    yoyo's ledger alone knows a migration whose name may be another directory's: it is installed then.
+    """
+    action = Action.RECORD if entry.installed or entry.out_of_step else Action.ERASE
+    names = (*entry.old_ids, *entry.unsure_ids)
+    return Step(entry.migration, action, f"was {', '.join(names)}", old_ids=names)
 
 
 def _rename(rename: Rename) -> Step:
@@ -54,11 +68,12 @@ def plan_resume(status: Status, version: int, after: int) -> Plan:
         NothingToResume: it has no script outside a transaction that has begun and has not ended.
     """
     check_present(status, (version,))
-    begun = next(entry.half_done for entry in status.entries if entry.migration.version == version)
+    entry = next(entry for entry in status.entries if entry.migration.version == version)
+    begun, migration = entry.half_done, entry.migration
     if begun is None:
         raise NothingToResume(version)
-    migration = next(entry.migration for entry in status.entries if entry.migration.version == version)
     action, direction = (Action.ROLL_BACK, Direction.DOWN) if begun.rolls_back else (Action.APPLY, Direction.UP)
     if migration.down is None and begun.rolls_back:
         raise Irreversible(version)
-    return Plan(direction, (Step(migration, action, f"resumed after statement {after}", after),))
+    reason = f"resumed after statement {after}"
+    return Plan(direction, (Step(migration, action, reason, after, old_ids=entry.old_ids),))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections import deque
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from torc_migrations.formatting import time_text
+from torc_migrations.history.old_names import Rename, Told, find_other_names, find_renames, told_of
 from torc_migrations.history.records import BEGIN, NO_ROW, Begun, LogEntry, Recorded, SqlxRecord, YoyoRecord
 from torc_migrations.history.verdict import Verdict, decide, verdict_of
 from torc_migrations.sources.migration import Migration
@@ -35,7 +34,9 @@ class Entry:
 
     `verdict` is what the ledgers and the log say together; `sqlx` and `yoyo` are the rows, or None. `half_done` is a
     script outside a transaction that has begun and has not ended. `evidence` is what the schema says, where the ledgers
-    are out of step and it was looked at. `accepts_line_endings`: `repair --line-endings` was called for it.
+    are out of step and it was looked at. `accepts_line_endings`: `repair --line-endings` was called for it. `old_ids`
+    are names with another description that are left in yoyo's ledger, `unsure_ids` such that may be another
+    directory's.
     """
 
     migration: Migration
@@ -45,6 +46,8 @@ class Entry:
     half_done: Begun | None = None
     evidence: Evidence | None = None
     accepts_line_endings: bool = False
+    old_ids: tuple[str, ...] = ()
+    unsure_ids: tuple[str, ...] = ()
 
     @property
     def installed(self) -> bool:
@@ -103,12 +106,13 @@ class Entry:
             and self.sqlx.checksum == self.migration.checksum
             and self.half_done is None
             and self.evidence is None
+            and not self.old_ids
         )
 
     @property
     def in_step(self) -> bool:
         """Whether both ledgers are right, and yoyo's log."""
-        if self.evidence is not None:
+        if self.evidence is not None or self.old_ids:
             return False
         if self.verdict is Verdict.INSTALLED:
             return self.sqlx is not None and self.yoyo is not None
@@ -128,7 +132,11 @@ class Entry:
         if self.evidence is not None:
             return f"{version} was out of step, and is {self.verdict.value}: {self.evidence.sentence}"
         if self.out_of_step:
-            return f"{version} is out of step: {_says('yoyo', self.yoyo)}, {_says('sqlx', self.sqlx)}"
+            name = f", by the name {self.unsure_ids[0]}" if self.unsure_ids else ""
+            return f"{version} is out of step: {_says('yoyo', self.yoyo)}{name}, {_says('sqlx', self.sqlx)}"
+        if self.old_ids:
+            names = ", ".join(self.old_ids)
+            return f"{version} is {self.verdict.value}; yoyo's ledger still has it as {names}, until the next upgrade"
         wrong = [name for name, row in (("yoyo", self.yoyo), ("sqlx", self.sqlx)) if (row is None) == self.installed]
         verb = "lacks" if self.installed else "still has"
         return f"{version} is {self.verdict.value}; {' and '.join(wrong)}'s ledger {verb} it, until the next upgrade"
@@ -136,18 +144,6 @@ class Entry:
 
 def _says(name: str, row: object | None) -> str:
     return f"{name}'s ledger says {'not installed' if row is None else 'installed'}"
-
-
-@dataclass(frozen=True, slots=True)
-class Rename:
-    """A migration whose file had another version when it was installed: `sqlx` is its row, with that version.
-
-    `old_ids` are the ids in yoyo's ledger that begin with that version and have no file.
-    """
-
-    migration: Migration
-    sqlx: SqlxRecord
-    old_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,28 +250,51 @@ def _entry_dict(entry: Entry) -> dict[str, object]:
 
 def compare(source: Source, recorded: Recorded) -> Status:
     """Compare the files with the ledgers."""
-    found = []
-    for migration in source.migrations:
-        key = migration.hash
-        sqlx, yoyo = recorded.sqlx.get(migration.version), recorded.yoyo.get(key)
-        log = recorded.log.get(key, ())
-        verdict = decide(sqlx, yoyo, log, has_sqlx_table=recorded.has_sqlx_table)
-        if verdict is Verdict.OUT_OF_STEP and recorded.yoyo_running:
-            verdict = verdict_of(yoyo is not None)
-        half_done = _half_done(sqlx, yoyo, log) if log and key not in recorded.running else None
-        changed = sqlx is not None and sqlx.checksum != migration.checksum
-        accepts = changed and _accepts_line_endings(log)
-        found.append(Entry(migration, verdict, sqlx, yoyo, half_done, accepts_line_endings=accepts))
-    entries = tuple(found)
+    others = find_other_names(source, recorded)
+    entries = tuple(
+        [_entry(each, recorded, told_of(each, recorded, others.get(each.version, ()))) for each in source.migrations]
+    )
     unsettled = _unsettled(entries)
     missing = tuple(sorted(recorded.sqlx.keys() - {migration.version for migration in source.migrations}))
     dirty = tuple(sorted(_dirty(source, recorded)))
     due = tuple(_due_hooks(source, recorded)) if source.hooks else ()
     due_notes = (f"{hook.id} has not run since migrations were applied; the next upgrade runs it" for hook in due)
-    foreign = _foreign(entries, recorded)
-    renames = tuple(_renames(unsettled, missing, recorded.sqlx, foreign)) if unsettled and recorded.sqlx else ()
+    foreign = _foreign(source, recorded)
+    left = [(each.migration, each.changed) for each in unsettled if each.changed or not (each.sqlx or each.installed)]
+    renames = tuple(find_renames(left, missing, recorded.sqlx, foreign)) if left and recorded.sqlx else ()
+    entries, unsettled = _without_old_ids_of(renames, entries, unsettled)
     notes = (*source.notes, *recorded.notes, *_notes(unsettled, missing, dirty, renames), *due_notes)
     return Status(entries, missing, foreign, dirty, notes, source.hooks, due, renames)
+
+
+def _entry(migration: Migration, recorded: Recorded, told: Told) -> Entry:
+    """Return what is known of one migration, before the schema is looked at."""
+    sqlx, yoyo, log = recorded.sqlx.get(migration.version), told.yoyo, told.log
+    verdict = decide(sqlx, yoyo, log, has_sqlx_table=recorded.has_sqlx_table)
+    if verdict is Verdict.OUT_OF_STEP and recorded.yoyo_running:
+        verdict = verdict_of(yoyo is not None)
+    unsure_ids: tuple[str, ...] = ()
+    if told.unsure is not None:
+        unsure_ids = told.unsure.old_ids
+        if decide(sqlx, told.unsure.yoyo, told.unsure.log, has_sqlx_table=recorded.has_sqlx_table) is not verdict:
+            verdict, yoyo = Verdict.OUT_OF_STEP, told.unsure.yoyo
+    half_done = _half_done(sqlx, yoyo, log) if log and recorded.running.keys().isdisjoint(told.keys) else None
+    changed = sqlx is not None and sqlx.checksum != migration.checksum
+    accepts = changed and _accepts_line_endings(log)
+    return Entry(migration, verdict, sqlx, yoyo, half_done, None, accepts, told.old_ids, unsure_ids)
+
+
+def _without_old_ids_of(
+    renames: tuple[Rename, ...], entries: tuple[Entry, ...], unsettled: tuple[Entry, ...]
+) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """Leave out the old names of files that have another version now: they are not those of what took their version."""
+    claimed = {name for rename in renames for name in rename.old_ids}
+    if not claimed:
+        return entries, unsettled
+    entries = tuple(
+        replace(entry, old_ids=tuple(name for name in entry.old_ids if name not in claimed)) for entry in entries
+    )
+    return entries, _unsettled(entries)
 
 
 def _dirty(source: Source, recorded: Recorded) -> Iterator[int]:
@@ -313,32 +332,6 @@ def _half_done(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, log: Sequence[L
     return begun if begun.rolls_back is (yoyo is not None) else None
 
 
-def _renames(
-    unsettled: tuple[Entry, ...], missing: tuple[int, ...], rows: Mapping[int, SqlxRecord], foreign: tuple[str, ...]
-) -> Iterator[Rename]:
-    """Find the files whose text is that of a row with another version, where that version has another text or none."""
-    left = [entry for entry in unsettled if entry.changed or (entry.sqlx is None and not entry.installed)]
-    if not left:
-        return
-    versions = {*missing, *(entry.migration.version for entry in left if entry.changed)}
-    old: dict[bytes, deque[SqlxRecord]] = {}
-    for version, record in sorted(rows.items()):
-        if version in versions and record.success:
-            old.setdefault(record.checksum, deque()).append(record)
-    names: dict[int | None, list[str]] = {}
-    for name in foreign if old else ():
-        names.setdefault(_version_in(name), []).append(name)
-    for entry in left:
-        if found := old.get(entry.migration.checksum):
-            record = found.popleft()
-            yield Rename(entry.migration, record, tuple(names.get(record.version, ())))
-
-
-def _version_in(name: str) -> int | None:
-    found = re.match(r"\d{1,18}(?!\d)", name)
-    return int(found[0]) if found else None
-
-
 def _unsettled(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple([entry for entry in entries if not entry.settled])
 
@@ -361,11 +354,10 @@ def _last_run(log: Sequence[LogEntry]) -> LogEntry | None:
     return last if last and last.operation == "apply" else None
 
 
-def _foreign(entries: tuple[Entry, ...], recorded: Recorded) -> tuple[str, ...]:
-    known = sum([entry.yoyo is not None for entry in entries])
-    if known == len(recorded.yoyo):
+def _foreign(source: Source, recorded: Recorded) -> tuple[str, ...]:
+    if not recorded.yoyo.keys() - {migration.hash for migration in source.migrations}:
         return ()
-    ids = {entry.migration.id for entry in entries}
+    ids = {migration.id for migration in source.migrations}
     return tuple(sorted(str(record.id) for record in recorded.yoyo.values() if record.id not in ids))
 
 
@@ -380,6 +372,12 @@ def _notes(
                 yield f"{version} differs in its line endings only, which `repair --line-endings` has accepted"
             else:
                 yield f"{version} differs in its line endings only; `torc-migrations repair {version} --line-endings`"
+    for entry in unsettled:
+        if entry.unsure_ids and not entry.out_of_step and entry.evidence is None:
+            yield (
+                f"yoyo's ledger has {entry.unsure_ids[0]}, which has no file and the version of {entry.migration.id}; "
+                "if it is its old name: `torc-migrations repair --renamed`"
+            )
     for rename in renames:
         old, new = rename.sqlx.version, rename.migration.version
         yield f"{new} is {old} renamed: it has its checksum; `torc-migrations repair --renamed`"

@@ -74,6 +74,7 @@ class Ledgers:
         self.lower_tables = frozenset(lowered(table) for table in self.tables)
         self.begun: Begun | None = None  # what the log says of a script that these ledgers have begun
         self._names = ledger_names(database, yoyo_table, sqlx_table)
+        self._own_table = "" if sqlx_table == SQLX_TABLE else unquoted(sqlx_table)  # for comments in yoyo's log
         self._owner: str | None = None
         self._marked: tuple[int, bool] | None = None  # the row that `begin` has made dirty, and whether it was there
         self._begun_line = ""
@@ -96,7 +97,8 @@ class Ledgers:
         sqlx = self._read_sqlx(notes)
         runner = None if all(row.success for row in sqlx.values()) else self._database.living_owner("")
         has_table = bool(sqlx) or not log or self._rows("SELECT 1 FROM {sqlx} LIMIT 0") is not None
-        return Recorded(sqlx, yoyo, log, yoyo_is_running, dict(self._running(log)), runner, tuple(notes), has_table)
+        running = dict(self._running(log))
+        return Recorded(sqlx, yoyo, log, yoyo_is_running, running, runner, tuple(notes), has_table, self._own_table)
 
     def create(self) -> None:
         """Create the tables of both ledgers where they are missing, in the caller's transaction."""
@@ -118,6 +120,7 @@ class Ledgers:
         A row that is there already is left as it is.
         """
         migration, facts = step.migration, self._facts(step, elapsed_ns)
+        self._erase_old_ids(step, step.old_ids)
         is_new = self._execute(self._database.sql.insert_sqlx_row, facts).rowcount == 1
         if self._database.sql.marks_dirty:
             self._execute(UPDATE_FINISHED_ROW, facts)
@@ -157,6 +160,7 @@ class Ledgers:
         """Write that a migration is not installed: no row in a ledger, and a line in yoyo's log."""
         self._backend.set_time()
         self._execute(DELETE_SQLX_ROW, {"version": step.migration.version})
+        self._erase_old_ids(step, step.old_ids)
         self._backend.unmark_one(step.migration, log=False)
         self._log(step, NO_ROW)
         self._check(step.migration, installed=False)
@@ -185,13 +189,18 @@ class Ledgers:
             "execution_time": rename.sqlx.execution_time,
         }
         self._execute(INSERT_RENAMED_ROW, row)
-        for old_id in rename.old_ids:
-            old = replace(migration, id=old_id, hash=yoyo_hash(old_id))
-            self._backend.unmark_one(old, log=False)
-            self._log(Step(old, Action.ERASE, f"is {migration.id}"), NO_ROW)
+        self._erase_old_ids(step, rename.old_ids)
         self._backend.mark_one(migration, log=False)
         self._log(step, self._identity(migration))
         self._check(migration, installed=True, checksum=migration.checksum)
+
+    def _erase_old_ids(self, step: Step, old_ids: tuple[str, ...]) -> None:
+        """Remove what yoyo's ledger and log have by other names of a migration; its own line in the log comes after."""
+        for old_id in old_ids:
+            old = replace(step.migration, id=old_id, hash=yoyo_hash(old_id))
+            self._backend.unmark_one(old, log=False)
+            self._execute(DELETE_BEGUN, {"hash": old.hash, "operation": BEGIN})
+            self._log(Step(old, Action.ERASE, f"is {step.migration.id}"), NO_ROW)
 
     def log_hook(self, step: Step) -> None:
         """Write into yoyo's log that a hook has run; no ledger has a row for it."""
@@ -217,7 +226,7 @@ class Ledgers:
             if self._rows(SELECT_NO_LINE) is None:
                 return  # the script has dropped the log, which is made again at its end
             self.begun = Begun(step.action.operation, done, line, owner, is_running)
-            comment = begun_comment(self.begun, identity, lines_before)
+            comment = begun_comment(self.begun, identity, lines_before, self._own_table)
             facts = {"comment": comment, "line": self._begun_line}
             if not self._begun_line or not self._execute(UPDATE_BEGUN, facts).rowcount:
                 self._backend.set_time()
@@ -261,8 +270,8 @@ class Ledgers:
         self._backend.log_migration(step.migration, step.action.operation)
 
     def _comment(self, step: Step, identity: str | None) -> str:
-        why = f" ({step.reason[:_LONGEST_REASON]})" if step.reason else ""
-        return our_comment(f"{step.action.value}{why}", identity, self._count_log())
+        why = f" ({step.reason[: _LONGEST_REASON - len(self._own_table)]})" if step.reason else ""
+        return our_comment(f"{step.action.value}{why}", identity, self._count_log(), self._own_table)
 
     def _count_log(self) -> int | None:
         """Return how many lines are in the log; None where they have an order of their own."""
