@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torc_migrations.errors import Irreversible, NothingToResume
@@ -24,6 +25,36 @@ def plan_correction(
     status: Status, way: str, value: Any, versions: tuple[int, ...], leniency: Mapping[str, bool]
 ) -> Plan:
     """Plan a repair: `way` is the parameter of `Migrator.repair` that was given, and `value` its value."""
+    plan = _plan_way(status, way, value, versions, leniency)
+    corrected = {step.migration.version for step in plan.steps}
+    left = (
+        entry
+        for entry in status.entries
+        if entry.migration.version not in corrected
+        and (entry.migration.version in versions or (way == "line_endings" and not versions and entry.refused))
+    )
+    return replace(plan, notes=(*plan.notes, *(_why_nothing(entry, way) for entry in left)))
+
+
+def _why_nothing(entry: Entry, way: str) -> str:
+    """Say why there is nothing to repair about a migration, and what there may be to do."""
+    version = entry.migration.version
+    if way in ("mark", "unmark"):
+        return f"{version} is {'installed' if entry.installed else 'pending'} in both ledgers already"
+    if not entry.installed:
+        return (
+            f"{version} is pending: `torc-migrations upgrade` applies it; `torc-migrations repair {version} --mark` "
+            "records it and runs nothing"
+        )
+    if not entry.refused:
+        return f"{version} is installed, and its file is accepted as it is"
+    return (
+        f"{version} was edited, or had mixed line endings when it was installed, which its checksum does not show: "
+        f"restore the file, or accept it with `torc-migrations repair {version} --reason TEXT`"
+    )
+
+
+def _plan_way(status: Status, way: str, value: Any, versions: tuple[int, ...], leniency: Mapping[str, bool]) -> Plan:
     if way == "reason":
         return plan_repair(status, versions, value)
     if way == "line_endings":

@@ -14,6 +14,9 @@ _SQLX_ROW = "; sqlx: "
 _AFTER = "; after "
 # It names sqlx's ledger, if that has not its usual name.
 _TABLE = "; in "
+# Where a script mixes line endings, its checksum does not show what else they may be. So a line of ours has a digest of
+# its text with LF, and the beginning of its checksum, to which that belongs.
+_TEXT = re.compile(r"; text ([0-9a-f]{32}) of ([0-9a-f]{16})")
 _LINES_BEFORE = re.compile(rf"{_BY_US} .*{_AFTER}(\d{{1,18}})(?:{_SQLX_ROW}[^;]*)?", re.DOTALL)
 _IN_TABLE = re.compile(rf"{_TABLE}([^;]*)(?:{_AFTER}\d{{1,18}})?\Z")
 NO_ROW = "none"
@@ -137,6 +140,12 @@ class LogEntry(NamedTuple):
         found = _BEGUN.fullmatch(self.comment)
         return Begun(found[1], int(found[2]), int(found[4]), found[5], bool(found[3])) if found else None
 
+    def text_of(self, checksum: bytes) -> str | None:
+        """In a line of ours about a script that mixes line endings, a digest of its text, if it has this checksum."""
+        comment = self.comment if isinstance(self.comment, str) and self.is_ours else ""
+        found = _TEXT.search(comment)
+        return found[1] if found and checksum.hex().startswith(found[2]) else None
+
     @property
     def moved_to(self) -> str | None:
         """In a line of ours about a name that a file no longer has, the name that it has got; None in any other."""
@@ -158,6 +167,11 @@ def our_comment(action: str, sqlx_row: str | None, lines_before: int | None = No
     after = f"{_TABLE}{table}" if table else ""
     after += "" if lines_before is None else f"{_AFTER}{lines_before}"
     return f"{_BY_US} {action}{after}" if sqlx_row is None else f"{_BY_US} {action}{after}{_SQLX_ROW}{sqlx_row}"
+
+
+def text_words(digest: str, checksum: bytes) -> str:
+    """Return what stands behind the action in a comment of ours about a script that mixes line endings."""
+    return f"; text {digest} of {checksum.hex()[:16]}"
 
 
 def begun_comment(begun: Begun, sqlx_row: str, lines_before: int | None = None, table: str = "") -> str:

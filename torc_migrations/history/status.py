@@ -36,7 +36,7 @@ class Entry:
     script outside a transaction that has begun and has not ended. `evidence` is what the schema says, where the ledgers
     are out of step and it was looked at. `accepts_line_endings`: `repair --line-endings` was called for it. `old_ids`
     are names with another description that are left in yoyo's ledger, `unsure_ids` such that may be another
-    directory's.
+    directory's. `text` is a digest of the script that was installed, if it mixed line endings and that is known.
     """
 
     migration: Migration
@@ -48,6 +48,7 @@ class Entry:
     accepts_line_endings: bool = False
     old_ids: tuple[str, ...] = ()
     unsure_ids: tuple[str, ...] = ()
+    text: str | None = None
 
     @property
     def installed(self) -> bool:
@@ -78,7 +79,9 @@ class Entry:
     @property
     def same_but_for_line_endings(self) -> bool:
         """Whether the file differs from what was installed in line endings or a byte order mark only."""
-        return self.changed and self.sqlx is not None and self.migration.same_but_for_line_endings(self.sqlx.checksum)
+        if self.sqlx is None or not self.changed:
+            return False
+        return self.migration.same_but_for_line_endings(self.sqlx.checksum, self.text)
 
     @property
     def refused(self) -> bool:
@@ -279,9 +282,11 @@ def _entry(migration: Migration, recorded: Recorded, told: Told) -> Entry:
         if decide(sqlx, told.unsure.yoyo, told.unsure.log, has_sqlx_table=recorded.has_sqlx_table) is not verdict:
             verdict, yoyo = Verdict.OUT_OF_STEP, told.unsure.yoyo
     half_done = _half_done(sqlx, yoyo, log) if log and recorded.running.keys().isdisjoint(told.keys) else None
-    changed = sqlx is not None and sqlx.checksum != migration.checksum
-    accepts = changed and _accepts_line_endings(log)
-    return Entry(migration, verdict, sqlx, yoyo, half_done, None, accepts, told.old_ids, unsure_ids)
+    accepts, text = False, None
+    if sqlx is not None and sqlx.checksum != migration.checksum:
+        accepts = _accepts_line_endings(log)
+        text = next(filter(None, (line.text_of(sqlx.checksum) for line in reversed(log))), None)
+    return Entry(migration, verdict, sqlx, yoyo, half_done, None, accepts, told.old_ids, unsure_ids, text)
 
 
 def _without_old_ids_of(

@@ -21,6 +21,7 @@ from torc_migrations.history.records import (
     YoyoRecord,
     begun_comment,
     our_comment,
+    text_words,
 )
 from torc_migrations.history.steps import Action, Step
 from torc_migrations.ledgers.rows import checked_log_entry, checked_sqlx_record, checked_yoyo_record
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from torc_migrations.ledgers.yoyo import LedgerBackend
 
 _UNKNOWN_TIME = -1
-_LONGEST_REASON = 150  # yoyo's column holds 255 letters
+_LONGEST_REASON = 150  # yoyo's column holds 255 letters; what else a comment says is taken off
 SQLX_COLUMNS = ("version", "description", "installed_on", "success", "checksum", "execution_time")
 YOYO_COLUMNS = ("migration_hash", "migration_id", "applied_at_utc")
 LOG_COLUMNS = ("id", "migration_hash", "migration_id", "operation", "comment", "created_at_utc")
@@ -125,7 +126,7 @@ class Ledgers:
         if self._database.sql.marks_dirty:
             self._execute(UPDATE_FINISHED_ROW, facts)
         self._backend.mark_one(migration, log=False)
-        self._log(step, self._identity(migration))
+        self._log_installed(step)
         self._check(migration, installed=True, checksum=migration.checksum if is_new else None, is_new=is_new)
 
     def record_all(self, done: Mapping[Step, int]) -> None:
@@ -142,8 +143,8 @@ class Ledgers:
         sql = f"{self._database.sql.select_sqlx_rows} WHERE version BETWEEN :first AND :last"
         rows = self._execute(sql, {"first": min(versions), "last": max(versions)})
         records = [checked_sqlx_record(self._sqlx_table, row, []) for row in rows]
-        identities = {record.version: record.identity for record in records}
-        comments = {step: self._comment(step, identities[step.migration.version]) for step in done}
+        written = {record.version: record for record in records}
+        comments = {step: self._comment_installed(step, written[step.migration.version]) for step in done}
         self._backend.record_all(comments, moments)
 
     def _facts(self, step: Step, elapsed_ns: int = _UNKNOWN_TIME) -> dict[str, object]:
@@ -191,7 +192,7 @@ class Ledgers:
         self._execute(INSERT_RENAMED_ROW, row)
         self._erase_old_ids(step, rename.old_ids)
         self._backend.mark_one(migration, log=False)
-        self._log(step, self._identity(migration))
+        self._log_installed(step)
         self._check(migration, installed=True, checksum=migration.checksum)
 
     def _erase_old_ids(self, step: Step, old_ids: tuple[str, ...]) -> None:
@@ -269,9 +270,20 @@ class Ledgers:
         self._backend.comment = self._comment(step, identity)
         self._backend.log_migration(step.migration, step.action.operation)
 
-    def _comment(self, step: Step, identity: str | None) -> str:
-        why = f" ({step.reason[: _LONGEST_REASON - len(self._own_table)]})" if step.reason else ""
-        return our_comment(f"{step.action.value}{why}", identity, self._count_log(), self._own_table)
+    def _log_installed(self, step: Step) -> None:
+        self._backend.comment = self._comment_installed(step, self._read_sqlx_row(step.migration))
+        self._backend.log_migration(step.migration, step.action.operation)
+
+    def _comment_installed(self, step: Step, row: SqlxRecord | None) -> str:
+        """Return the comment about a migration that sqlx's ledger has, if nothing keeps it out."""
+        text = step.migration.mixed_text if row and row.checksum == step.migration.checksum else None
+        words = text_words(text, step.migration.checksum) if text else ""
+        return self._comment(step, row.identity if row else NO_ROW, words)
+
+    def _comment(self, step: Step, identity: str | None, words: str = "") -> str:
+        room = _LONGEST_REASON - len(self._own_table) - len(words)
+        why = f" ({step.reason[:room]})" if step.reason else ""
+        return our_comment(f"{step.action.value}{why}{words}", identity, self._count_log(), self._own_table)
 
     def _count_log(self) -> int | None:
         """Return how many lines are in the log; None where they have an order of their own."""
