@@ -203,15 +203,15 @@ class Stakes(NamedTuple):
 def read_stakes(database: SQLiteConnection, script: Script) -> Stakes:
     """Read, before a script is run, what it could lose by dropping tables.
 
-    A script that drops no table costs no more than a search in its text. No rows are counted for a script that says
-    that it wants foreign keys on, whose cascades are meant, nor for one outside of a transaction, which cannot be
+    A script that drops or renames no table costs no more than a search in its text. No rows are counted for one that
+    says that it wants foreign keys on, whose cascades are meant, nor for one outside of a transaction, which cannot be
     undone. Rows of a table that it rebuilds are counted where it may leave some out, as by INSERT OR IGNORE.
     """
     drops = tuple(table_drops(script.sql))
-    if not drops:
+    if not drops and not table_renames(script.sql):
         return Stakes()
     stakes = Stakes(marks=read_marks(database))
-    if not script.directives.transactional:
+    if not drops or not script.directives.transactional:
         return stakes
     asks = script.directives.foreign_keys and script.directives.says_foreign_keys
     catalog = catalog_of(database)

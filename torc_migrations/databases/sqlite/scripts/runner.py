@@ -12,7 +12,7 @@ from torc_migrations.databases.sqlite.callbacks import code_of, is_of_signal_han
 from torc_migrations.databases.sqlite.catalog.catalog import current_catalog, read_columns
 from torc_migrations.databases.sqlite.catalog.full_text import find_stale_indexes
 from torc_migrations.databases.sqlite.connection import is_busy, quote_identifier
-from torc_migrations.databases.sqlite.schema import keep_marks
+from torc_migrations.databases.sqlite.schema import keep_marks, read_marks
 from torc_migrations.databases.sqlite.scripts.attached import attaches_itself, is_attached_already
 from torc_migrations.databases.sqlite.scripts.effects import (
     DOES_NOTHING,
@@ -39,7 +39,7 @@ from torc_migrations.databases.sqlite.transactions import SQLiteConnection
 from torc_migrations.databases.waiting import Monitor
 from torc_migrations.errors import BadScript, MigrationError
 from torc_migrations.formatting import duration_text
-from torc_migrations.history.steps import Step
+from torc_migrations.history.steps import Action, Step
 from torc_migrations.log import log
 from torc_migrations.sources.migration import Script
 
@@ -49,6 +49,7 @@ _OF_THE_DRIVER = (sqlite3.Error, sqlite3.Warning)
 _ATTACHES_ITSELF = (
     "ATTACH of the database itself: a statement that writes would wait for the lock of its own connection"
 )
+_GOES = "goes with it; made again, it gives numbers after its largest one again"
 _NO_ATTACH = "remove it, and name the tables without a schema"
 _MOST_FAULTS = 1000
 _DENIED_FUNCTION = "not authorized to use function"
@@ -131,7 +132,14 @@ class ScriptRunner:
             self._database.retry_while_locked(self._restore_marks)
 
     def _restore_marks(self) -> None:
-        self._effects.marks = keep_marks(self._database, self._stakes.marks)
+        effects, before = self._effects, self._stakes.marks
+        gone = {table: names for table in before if (names := effects.names_of(table)) & effects.dropped}
+        copies = {table: effects.flow.copies_of(names) for table, names in gone.items()}
+        effects.marks = keep_marks(self._database, before, effects.created, copies)
+        left = max(read_marks(self._database).values(), default=0)
+        for table in gone if self._step.action is Action.APPLY else ():
+            if before[table] > left and table not in effects.created:
+                self.notes.append(f"the AUTOINCREMENT mark of {table}, {before[table]}, {_GOES}")
 
     def _run_with_commits(self, *, strict: bool) -> None:
         """Run a script that commits by itself, as sqlx does; what was committed before an error stays."""

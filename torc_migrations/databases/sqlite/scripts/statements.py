@@ -7,6 +7,7 @@ import re
 import sqlite3
 from codecs import BOM_UTF8 as BOM
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple, TypeAlias
 
 from torc_migrations.formatting import lowered
@@ -323,6 +324,14 @@ class Flow:
         """Return whether the statement that is being run puts copies of a table's rows back."""
         self._note_transfer(text)
         return bool(self._put_back())
+
+    def copies_of(self, names: AbstractSet[str]) -> frozenset[str]:
+        """Return the tables in the main file, in lower case, that have got rows of tables of these names."""
+        return frozenset(
+            name
+            for (schema, name), sources in self._sources.items()
+            if schema == "main" and any(of == "main" and source in names for of, source in sources)
+        )
 
     def _note_transfer(self, text: str) -> None:
         if self._writes and not self._reads and "*" in text and (found := _TRANSFERS.match(text)):
