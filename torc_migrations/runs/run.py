@@ -20,6 +20,7 @@ from torc_migrations.runs.groups import Overtaken, Records, ignoring_loss, may_s
 from torc_migrations.runs.refusals import (
     error_of_kept,
     hint_at_one_transaction,
+    note_unfinished,
     refuse_broken,
     refuse_lost_ledger,
     run_guarded,
@@ -125,6 +126,7 @@ class Run:
         except BaseException:
             self._safeguard.log_command(self._database)
             raise
+        note_unfinished(self._session)
         return Report(plan, tuple(outcomes), self._safeguard.snapshot)
 
     def _check_scripts(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -136,6 +136,12 @@ class SQLiteDatabase(Clocked, SQLiteConnection):
         from torc_migrations.databases.sqlite.scripts.effects import ScriptEffects
 
         return find_broken(self, effects if isinstance(effects, ScriptEffects) else None, known)
+
+    def find_unfinished(self, names: Container[str]) -> tuple[BrokenObject, ...]:
+        """Return the tables, views and triggers of these lower names that do not work."""
+        from torc_migrations.databases.sqlite.catalog.soundness import find_unfinished
+
+        return find_unfinished(self, names)
 
     def combined(self, effects: Iterable[Effects]) -> Effects:
         """Return what several scripts did, as far as it says what must be checked."""
