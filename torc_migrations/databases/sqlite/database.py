@@ -253,7 +253,7 @@ class SQLiteDatabase(Clocked, SQLiteConnection):
         if runner.notes and step.script and step.script not in self._warned:
             self._warned.add(step.script)
             for note in runner.notes:
-                log().warning("%s: %s", step.script.path, note)
+                log().warning("%s", note)
         return effects
 
     def _new_effects(self, *, may_commit: bool) -> ScriptEffects:

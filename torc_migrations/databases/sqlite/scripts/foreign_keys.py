@@ -12,7 +12,7 @@ from typing import NamedTuple
 from torc_migrations.databases.sqlite.callbacks import primary_code
 from torc_migrations.databases.sqlite.catalog.catalog import Catalog, catalog_of
 from torc_migrations.databases.sqlite.connection import quote_identifier
-from torc_migrations.databases.sqlite.schema import count_rows, read_marks
+from torc_migrations.databases.sqlite.schema import count_rows, keep_marks, read_marks
 from torc_migrations.databases.sqlite.scripts.effects import ScriptEffects
 from torc_migrations.databases.sqlite.scripts.statements import (
     Statement,
@@ -230,6 +230,16 @@ def read_stakes(database: SQLiteConnection, script: Script) -> Stakes:
         },
         below=below,
     )
+
+
+def restore_marks(database: SQLiteConnection, stakes: Stakes, effects: ScriptEffects) -> dict[str, int]:
+    """Keep AUTOINCREMENT's marks, and return those that go with a table that is dropped, and that no table has now."""
+    dropped = {table: names for table in stakes.marks if (names := effects.names_of(table)) & effects.dropped}
+    copies = {table: effects.flow.copies_of(names) for table, names in dropped.items()}
+    effects.marks = keep_marks(database, stakes.marks, effects.created, copies)
+    left = max(read_marks(database).values(), default=0)
+    gone = dropped.keys() - effects.created
+    return {table: mark for table in sorted(gone) if (mark := stakes.marks[table]) > left}
 
 
 def _dropped_tables(database: SQLiteConnection, script: Script, drops: Iterable[Statement]) -> set[str]:
