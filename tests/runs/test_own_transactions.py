@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
+from database_under_test import SQLiteUnderTest
 
 from torc_migrations import Migrator, errors, upgrade
 
@@ -144,3 +146,31 @@ def test_a_transaction_inside_ours_is_refused(sqlite, folder):
 
     assert failure.value.line == 2
     assert sqlite.tables() == {}
+
+
+def test_a_script_that_ends_in_a_transaction_that_only_reads_waits_for_who_writes(
+    sqlite: SQLiteUnderTest, folder, journal
+):
+    """Its transaction ends first, or the other one could not commit; then ours begins, with the records."""
+    sqlite.execute(f"PRAGMA journal_mode = {journal}", "CREATE TABLE a (x)")
+    source = folder({"1_b": "CREATE TABLE b (x);\nCOMMIT;\nSELECT lock();\nBEGIN;\nSELECT * FROM a;\n"})
+
+    with (
+        closing(sqlite3.connect(sqlite.path, isolation_level=None, check_same_thread=False)) as other,
+        closing(sqlite3.connect(sqlite.path, isolation_level=None)) as connection,
+    ):
+        ends = threading.Timer(0.3, other.execute, ("COMMIT",))
+
+        def lock() -> int:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("INSERT INTO a VALUES (1)")
+            ends.start()
+            return 0
+
+        connection.create_function("lock", 0, lock)
+        report = upgrade(connection, source, lock_timeout=30)
+        ends.join()
+
+    assert report.applied == (1,)
+    assert sqlite.execute("SELECT x FROM a") == [(1,)]
+    assert sqlite.ledgers().agreed == (1,)
