@@ -148,12 +148,16 @@ def test_a_transaction_inside_ours_is_refused(sqlite, folder):
     assert sqlite.tables() == {}
 
 
-def test_a_script_that_ends_in_a_transaction_that_only_reads_waits_for_who_writes(
-    sqlite: SQLiteUnderTest, folder, journal
+def test_what_a_script_writes_into_another_file_is_kept_though_its_own_is_locked(
+    sqlite: SQLiteUnderTest, folder, tmp_path, journal
 ):
-    """Its transaction ends first, or the other one could not commit; then ours begins, with the records."""
+    """Its last transaction is committed before ours waits for who writes; in our own file it has only read."""
     sqlite.execute(f"PRAGMA journal_mode = {journal}", "CREATE TABLE a (x)")
-    source = folder({"1_b": "CREATE TABLE b (x);\nCOMMIT;\nSELECT lock();\nBEGIN;\nSELECT * FROM a;\n"})
+    archive = tmp_path / "archive.db"
+    with closing(sqlite3.connect(archive)) as made:
+        made.execute("CREATE TABLE old (x)")
+    ends_in_transaction = "SELECT lock();\nBEGIN;\nSELECT * FROM a;\nINSERT INTO old VALUES (7);\n"
+    source = folder({"1_b": f"COMMIT;\nATTACH '{archive}' AS archive;\n{ends_in_transaction}"})
 
     with (
         closing(sqlite3.connect(sqlite.path, isolation_level=None, check_same_thread=False)) as other,
@@ -174,3 +178,5 @@ def test_a_script_that_ends_in_a_transaction_that_only_reads_waits_for_who_write
     assert report.applied == (1,)
     assert sqlite.execute("SELECT x FROM a") == [(1,)]
     assert sqlite.ledgers().agreed == (1,)
+    with closing(sqlite3.connect(archive)) as written:
+        assert written.execute("SELECT x FROM old").fetchall() == [(7,)]
