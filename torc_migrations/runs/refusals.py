@@ -94,8 +94,9 @@ def note_unfinished(session: Session) -> None:
     """Warn, at the end of a run, of what its scripts have created and does not work yet."""
     if not session.made:
         return
-    for each in session.database.find_unfinished(session.made):
-        name = session.made[lowered(each.name)]
+    made, session.made = session.made, {}
+    for each in session.database.find_unfinished(made):
+        name = made[lowered(each.name)]
         log().warning("%s: %s does not work yet: %s", name, each.title, each.reason)
 
 

@@ -68,6 +68,10 @@ _LONGEST_WORD = len("ROLLBACK")
 _CONFLICT = re.compile(rb"\bIGNORE\b|\bREPLACE\b|\bCONFLICT\b")
 _RENAME = re.compile(rb"\bRENAME\b")
 _LONGEST_CONFLICT = len("CONFLICT")
+# https://doc.rust-lang.org/std/primitive.char.html#method.is_whitespace
+_UNICODE_BLANKS = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+_OUTER_BLANKS = re.compile("|".join(_UNICODE_BLANKS).join(("(?:", ")++")).encode())
+_LONGEST_END = 1000  # bytes
 _VERTICAL_TAB = ord("\v")
 _PIECE = 1 << 16
 
@@ -124,9 +128,12 @@ def statements(sql: bytes) -> Iterator[Statement]:
 
     What follows the last semicolon is a statement too, unless it is blank; a semicolon alone is none. SQLite is asked
     at the first semicolon of a statement. Only where that one lies in a quote, a comment or a trigger is the statement
-    read, once, to its end.
+    read, once, to its end. Blanks of Unicode at both ends of the script are left out, as by sqlx.
     """
     start = len(BOM) if sql.startswith(BOM) else 0
+    if outer := _OUTER_BLANKS.match(sql, start):
+        start = outer.end()
+    sql = _without_blanks_at_end(sql)
     # A byte order mark and a vertical tab are letters for complete_statement(), and blanks for SQLite's parser.
     trusted = _VERTICAL_TAB not in sql and sql.find(BOM, start) < 0
     while end := sql.find(b";", start) + 1:
@@ -145,6 +152,15 @@ def statements(sql: bytes) -> Iterator[Statement]:
     rest = sql[start:]
     if rest.strip(b" \t\n\f\r") and first_token(sql, start) < len(sql):
         yield Statement(start, rest.decode())
+
+
+def _without_blanks_at_end(sql: bytes) -> bytes:
+    """Leave out the blanks at the end if there are some among them that are none for SQLite."""
+    if not sql or sql[-1:].isalnum() or sql.endswith(b";"):
+        return sql
+    end = sql[-_LONGEST_END:].decode(errors="replace")
+    blanks = end[len(end.rstrip(_UNICODE_BLANKS)) :]
+    return sql if not blanks.strip(" \t\n\f\r") else sql[: len(sql) - len(blanks.encode())]
 
 
 def _statement_end(sql: bytes, start: int) -> int:
