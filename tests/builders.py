@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from hashlib import sha256, sha384
 
+from torc_migrations.history.comparison import compare
 from torc_migrations.history.records import NO_ROW as NO_ROW
 from torc_migrations.history.records import LogEntry, Recorded, SqlxRecord, YoyoRecord, our_comment
-from torc_migrations.history.status import Entry, Status, compare
+from torc_migrations.history.status import Entry, Status
 from torc_migrations.history.verdict import Verdict
 from torc_migrations.sources.migration import Migration, Script
 from torc_migrations.sources.names import Layout

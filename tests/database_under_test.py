@@ -13,7 +13,14 @@ from typing import Any, NamedTuple, Protocol
 
 import torc_migrations
 
-LEDGER_TABLES = {"_sqlx_migrations", "_yoyo_migration", "_yoyo_log", "_yoyo_version", "yoyo_lock"}
+LEDGER_TABLES = {
+    "_sqlx_migrations",
+    "_yoyo_migration",
+    "_yoyo_log",
+    "_yoyo_version",
+    "yoyo_lock",
+    "_torc_migrations",
+}
 
 # Bounds that turn a hang into a failure; nothing is measured with them.
 PATIENCE = 120.0

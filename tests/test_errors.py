@@ -67,6 +67,7 @@ from torc_migrations.errors import (
     Stopped,
     TargetError,
     TooFewInstalled,
+    TooOld,
     UntrustedFile,
     UrlError,
     VersionMismatch,
@@ -225,6 +226,15 @@ CASES = [
         "restore its file, name the right directory with source=, or pass ignore_missing=True",
         {"version": 3},
         "restore its file, name the right directory with --source, or pass --ignore-missing",
+    ),
+    Case(
+        TooOld(4, 3, 2),
+        3,
+        "this release ends with migration 2, and is too old for the database: migration 4, which is installed, "
+        "asks for 3 or newer",
+        "start a release that has it, or roll the database back to this one; ignore_missing=True starts it anyway",
+        {"version": 4, "compatible_from": 3, "newest": 2},
+        "start a release that has it, or roll the database back to this one; --ignore-missing starts it anyway",
     ),
     Case(
         VersionMismatch(3, recorded=b"\0" * 48, local=b"\1" * 48),

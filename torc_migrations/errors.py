@@ -379,6 +379,29 @@ class VersionMissing(LedgerError):
         super().__init__(version, sentence)
 
 
+class TooOld(LedgerError):
+    """This release is older than the database allows: what it needs is not there any more, or is another thing.
+
+    Attributes:
+        version: the installed migration that asks for a newer release, in its `-- compatible-from:` line.
+        compatible_from: the version that a release must have at least. newest: the newest one that this release has.
+    """
+
+    hint = "start a release that has it, or roll the database back to this one; ignore_missing=True starts it anyway"
+    command_hint = (
+        "start a release that has it, or roll the database back to this one; --ignore-missing starts it anyway"
+    )
+
+    def __init__(self, version: int, compatible_from: int, newest: int) -> None:
+        self.compatible_from = compatible_from
+        self.newest = newest
+        super().__init__(
+            version,
+            f"this release ends with migration {newest}, and is too old for the database: "
+            f"migration {version}, which is installed, asks for {compatible_from} or newer",
+        )
+
+
 class MissingAbove(VersionMissing):
     """A migration was to be rolled back below a newer one that is installed and has no file; nothing was rolled back.
 

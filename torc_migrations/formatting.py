@@ -56,6 +56,13 @@ def _escape(character: str) -> str:
     return _SHORT.get(character) or (f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}")
 
 
+def columns(letter: str) -> int:
+    """Return how many columns of a terminal a character takes: two for one of Chinese, none for an accent alone."""
+    from unicodedata import combining, east_asian_width  # here, because most texts are ASCII
+
+    return 0 if combining(letter) else 2 if east_asian_width(letter) in ("W", "F") else 1
+
+
 def time_text(time: str | None) -> str | None:
     """Return a time in UTC as ISO 8601 has it, with a `Z`: `2025-11-05T03:01:41Z`; any other text as it is."""
     found = re.fullmatch(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?)(?:Z|[+-]00:?00)?", time or "")

@@ -240,7 +240,8 @@ def test_check_schema_says_when_the_file_is_stale(torc: Torc, here: Path) -> Non
     """With the lines that differ, and the command that writes it again."""
     write_files(here / "migrations", SHOP)
     assert (
-        torc("check", "schema").out == "schema: not run, because there is no schema.sql; `dump schema.sql` writes one\n"
+        torc("check", "schema").out
+        == "schema: not run, because there is no schema.sql; `torc-migrations dump schema.sql` writes one\n"
     )
     assert torc("dump", "schema.sql").status == 0
     assert torc("check", "schema").out == "schema: ok\n"

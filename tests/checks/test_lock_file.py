@@ -43,7 +43,7 @@ def test_without_the_file_the_check_is_off(migrations: Path) -> None:
     result = check_lock(discover(migrations))
 
     assert (result.ok, result.findings) == (True, ())
-    assert result.skipped == "there is no migrations.lock; `check lock --write` writes one"
+    assert result.skipped == "there is no migrations.lock; `torc-migrations check lock --write` writes one"
 
 
 @pytest.mark.parametrize("name", PAIRS)

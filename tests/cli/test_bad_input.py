@@ -54,14 +54,14 @@ CASES = {
         "-d app.db -s empty upgrade",
         2,
         "there is no migration in empty",
-        "`torc-migrations new DESCRIPTION` writes one",
+        "`torc-migrations -s empty new DESCRIPTION` writes one",
     ),
     "folder without a migration": Case(
         {"notes/readme.txt": "hello"},
         "-d app.db -s notes upgrade",
         2,
         "there is no migration in notes",
-        "`torc-migrations new DESCRIPTION` writes one",
+        "`torc-migrations -s notes new DESCRIPTION` writes one",
     ),
     "file where a folder is meant": Case(
         {"1_a.sql": UP},
@@ -96,7 +96,11 @@ CASES = {
         "name another file",
     ),
     "a folder where a database is meant": Case(
-        THREE, "-d migrations upgrade", 2, "cannot open 'migrations': it is a directory", None
+        THREE,
+        "-d migrations upgrade",
+        2,
+        "cannot open 'migrations': it is a directory",
+        "name a file; a directory of migrations is named with --source",
     ),
     "duplicate versions": Case(
         in_migrations({"0001_a.sql": UP, "1_b.sql": UP}),
@@ -209,14 +213,14 @@ CASES = {
         "-d app.db upgrade --target 7",
         4,
         "migration 7 is not present in the migration source",
-        "`torc-migrations status` lists the versions of the source",
+        "`torc-migrations -d app.db status` lists the versions of the source",
     ),
     "a target that is too old": Case(
         THREE,
         "-d app.db upgrade --target 1",
         4,
         "migration 1 is older than the latest applied migration 3",
-        "`torc-migrations rollback --target 1` goes down to it",
+        "`torc-migrations -d app.db rollback --target 1` goes down to it",
         before=UPGRADED,
     ),
     "a target that is too new": Case(
@@ -224,7 +228,7 @@ CASES = {
         "-d app.db rollback --target 3",
         4,
         "migration 3 is newer than the latest applied migration 2",
-        "`torc-migrations upgrade --target 3` goes up to it",
+        "`torc-migrations -d app.db upgrade --target 3` goes up to it",
         before=("-d app.db upgrade --target 2",),
     ),
     "an irreversible rollback": Case(
@@ -240,7 +244,7 @@ CASES = {
         "-d app.db apply 1 7",
         4,
         "migration 7 is not present in the migration source",
-        "`torc-migrations status` lists the versions of the source",
+        "`torc-migrations -d app.db status` lists the versions of the source",
     ),
     "a dependency that is pending": Case(
         in_migrations({"1_a.sql": UP, "2_b.sql": "-- depends: 1_a\nCREATE TABLE b (x);\n"}),
@@ -282,7 +286,7 @@ CASES = {
         "-d oracle://host/app upgrade",
         2,
         "unknown scheme 'oracle' in 'oracle://host/app'",
-        "say sqlite:///path/to/file.db, or ./ before a file whose name has a colon",
+        "use sqlite:///FILE, postgresql://HOST/NAME or mysql://HOST/NAME; or ./ before a file with a colon",
     ),
     "a server that does not answer": Case(
         THREE,
@@ -293,7 +297,7 @@ CASES = {
         None,
     ),
     "a URL without a file": Case(
-        THREE, "-d sqlite:/// upgrade", 2, "'sqlite:///' names no file", "say sqlite:///path/to/file.db"
+        THREE, "-d sqlite:/// upgrade", 2, "'sqlite:///' names no file", "use sqlite:///path/to/file.db"
     ),
     "a URL with an unknown parameter": Case(
         THREE,
@@ -308,7 +312,7 @@ CASES = {
         2,
         "'sqlite://{here}/app.db' means the relative path '{relative}/app.db', which does not exist, "
         "but '{here}/app.db' does",
-        "say sqlite:///{here}/app.db for the absolute path, or sqlite:./{relative}/app.db to create the relative one",
+        "use sqlite:///{here}/app.db for the absolute path, or sqlite:./{relative}/app.db to create the relative one",
         before=UPGRADED,
     ),
     "a torc database made by torc's own server": Case(

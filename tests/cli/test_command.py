@@ -225,12 +225,12 @@ def test_version_is_that_of_the_package(torc: Torc) -> None:
 VERBS = (
     *("status", "upgrade", "rollback", "apply", "rehearse", "new", "export", "verify", "indexes", "optimize"),
     *("doctor", "repair", "baseline", "restore", "check", "report", "renumber", "dump", "wait", "fleet"),
-    *("convert", "completion"),
+    *("convert", "queries", "completion"),
 )
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS, "info", "run", "revert", "add"])
-@pytest.mark.parametrize(("columns", "lines"), [(200, 86), (80, 86), (60, 110), (50, 140)])
+@pytest.mark.parametrize(("columns", "lines"), [(200, 84), (80, 84), (60, 110), (50, 140)])
 def test_help_fits_a_terminal_and_teaches_by_examples(torc: Torc, verb: str, columns: int, lines: int) -> None:
     """Every page of help is as wide as the terminal, 78 columns at most, and shows the verb at work."""
     result = torc(*verb.split(), "--help", env={"COLUMNS": str(columns)})
@@ -239,6 +239,18 @@ def test_help_fits_a_terminal_and_teaches_by_examples(torc: Torc, verb: str, col
     assert max(len(line) for line in result.out.splitlines()) <= min(columns, 78)
     assert len(result.out.splitlines()) <= lines
     assert "examples:\n  torc-migrations " in result.out
+
+
+def test_the_help_begins_with_the_verbs(torc: Torc) -> None:
+    """Every verb stands once in the first 32 lines, below what it is for; the whole is no longer than 65 lines."""
+    lines = torc("--help", env={"COLUMNS": "80"}).out.splitlines()
+
+    shown = [line.split()[0] for line in lines[:32] if line.startswith("    ")]
+    assert sorted(shown) == sorted(VERBS)
+    assert [line.strip() for line in lines if line.startswith("  ") and line.endswith(":")] == [
+        *("run:", "look:", "before a release:", "repair and maintain:"),
+    ]
+    assert len(lines) <= 65
 
 
 @pytest.mark.parametrize(
@@ -397,8 +409,9 @@ def test_the_hint_at_a_missing_database_is_the_verbs_own(torc: Torc, here: Path,
     """Only `verify` can do without a database, and only its hint says so."""
     result = torc("-d", "none.db", "--torc", verb)
 
-    otherwise = "; `verify --fresh` needs none" if verb == "verify" else ""
-    hint = f"hint: `torc-migrations upgrade` creates it{otherwise}\n"
+    command = "torc-migrations -d none.db --torc"
+    otherwise = f"; `{command} verify --fresh` needs none" if verb == "verify" else ""
+    hint = f"hint: `{command} upgrade` creates it{otherwise}\n"
     assert (result.status, result.err) == (2, f"error: there is no database 'none.db'\n{hint}")
     assert not (here / "none.db").exists()
 

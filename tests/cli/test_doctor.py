@@ -174,7 +174,7 @@ def test_an_interrupted_script_is_resumed_as_advised(torc: Torc, here: Path, upg
     explained = torc("-d", "app.db", "doctor")
     resumed = torc(*advice(explained.out))
 
-    assert "torc-migrations repair 4 --resume-after 1" in failed.err
+    assert "torc-migrations -d app.db repair 4 --resume-after 1" in failed.err
     assert "it stopped after statement 1 of migrations/0004_c.sql, before line 3" in explained.out
     assert (resumed.status, resumed.lines) == (0, "Applied 4/migrate c (TIME)\n")
     assert query(upgraded, "SELECT x FROM late") == [(1,)]
@@ -378,7 +378,9 @@ def test_line_endings_are_accepted_and_nothing_else(
     repaired = torc("-d", "app.db", "repair", "--line-endings", *version)
 
     assert listed.out.startswith("1/installed (different checksum) create book\n")
-    assert "note: 1 differs in its line endings only; `torc-migrations repair 1 --line-endings`\n" in listed.err
+    assert (
+        "note: 1 differs in its line endings only; `torc-migrations -d app.db repair 1 --line-endings`\n" in listed.err
+    )
     assert repaired.err == "note: 0001_create_book repaired in the ledgers\n"
     assert [line for line in torc("-d", "app.db", "status").out.splitlines() if "different" in line] == [
         "2/installed (different checksum) add author"

@@ -71,9 +71,9 @@ def test_a_failing_script_is_shown_with_its_place(torc: Torc, here: Path) -> Non
     assert result.lines == "Applied 1/migrate fine (TIME)\n"
     assert result.err.splitlines() == [
         "error: while executing migration 2: no such table: gone",
-        "  --> boom/0002_boom.sql:2:1",
+        "  --> boom/0002_boom.sql:2:15",
         "   2 | SELECT 1 FROM gone;",
-        "     | ^",
+        "     |               ^",
         "hint: nothing of 2 was kept",
         "note: done before it, and kept: 1",
     ]

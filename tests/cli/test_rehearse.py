@@ -132,9 +132,9 @@ def test_an_error_is_shown_as_the_real_run_shows_it(library: Path, torc: Torc) -
     assert (result.status, result.out) == (6, "")
     assert result.err == (
         "error: while executing migration 6: no such column: nowhere\n"
-        "  --> migrations/0006_boom.sql:2:1\n"
+        "  --> migrations/0006_boom.sql:2:8\n"
         "   2 | SELECT nowhere;\n"
-        "     | ^\n"
+        "     |        ^\n"
         "hint: nothing of 6 was kept\n" + NOTE
     )
 

@@ -218,7 +218,10 @@ def test_no_snapshot_is_told(torc: Torc, here: Path) -> None:
     result = torc("-d", "app.db", "restore")
 
     assert (result.status, result.out) == (0, "")
-    assert result.err == f"note: there is no snapshot of app.db in {here}; `upgrade --snapshot` makes one\n"
+    assert (
+        result.err
+        == f"note: there is no snapshot of app.db in {here}; `torc-migrations -d app.db upgrade --snapshot` makes one\n"
+    )
     assert not (here / "app.db").exists()
 
 

@@ -116,6 +116,6 @@ def test_three_slashes_are_refused_where_only_the_absolute_file_exists(ours: Pre
     path = url.removeprefix("sqlite:///")
     assert said.status == 2
     assert (
-        f"hint: say sqlite:////{path} for the absolute path, or sqlite:./{path} to create the relative one" in said.err
+        f"hint: use sqlite:////{path} for the absolute path, or sqlite:./{path} to create the relative one" in said.err
     )
     assert Path(place.url("/abs/torc.db")).stat().st_size == 0

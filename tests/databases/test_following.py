@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from torc_migrations.databases.interface import Contents, RowReading, ScriptMode
+from torc_migrations.databases.interface import RowReading, ScriptMode
+from torc_migrations.databases.results.contents import Contents
 from torc_migrations.databases.sqlite.catalog.catalog import Catalog, catalog_of
 from torc_migrations.databases.sqlite.database import RecordingDatabase
 from torc_migrations.databases.sqlite.opening import open_database

@@ -14,10 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlite_parser import Oracle
 
+from torc_migrations.databases.sqlite.scripts.failures import fault_offset
 from torc_migrations.databases.sqlite.scripts.statements import (
     BOM,
     Statement,
-    fault_offset,
     first_token,
     statements,
     transaction_words,
@@ -360,6 +360,13 @@ def test_frame_keeps_tabs_as_tabs():
     assert drawn == "  --> x.sql:1:4\n   1 | \ta\tb\n     | \t \t^"
 
 
+def test_frame_counts_wide_letters_twice():
+    """The caret stands under its letter behind Chinese, which takes two columns, and an accent, which takes none."""
+    drawn = frame("x.sql", Place(1, 8, "'\u6f22\u5b57e\u0301',!"))
+
+    assert drawn == "  --> x.sql:1:8\n   1 | '\u6f22\u5b57e\u0301',!\n     | " + " " * (1 + 2 + 2 + 1 + 0 + 2) + "^"
+
+
 def test_frame_shows_a_line_of_120_letters_whole():
     """A line is cut only where it is longer than a screen is wide."""
     line = "x" * 99 + "!" + "x" * 20
@@ -399,10 +406,16 @@ def test_frame_shows_control_characters_instead_of_sending_them():
     [
         (b"SELECT 1;\n  SELEC 2;", Place(2, 3, "  SELEC 2;")),
         (b"SELECT 1;\n-- two\nCREATE TABLE x (a b !);", Place(3, 21, "CREATE TABLE x (a b !);")),
-        (b"SELECT 1\n  FROM nowhere;", Place(1, 1, "SELECT 1")),
+        (b"SELECT 1\n  FROM nowhere;", Place(2, 8, "  FROM nowhere;")),
         (b"-- x\n\nSELECT 1 AS y z;", Place(3, 15, "SELECT 1 AS y z;")),
         (b"SELECT 1 AS abc b;", Place(1, 17, "SELECT 1 AS abc b;")),
-        (b"INSERT INTO a a VALUES (1);", Place(1, 1, "INSERT INTO a a VALUES (1);")),
+        (b"INSERT INTO a a VALUES (1);", Place(1, 15, "INSERT INTO a a VALUES (1);")),
+        (b"CREATE TABLE u (\n  id INTEGER,\n  name TEXT,,\n  age INTEGER, x\n);", Place(3, 13, "  name TEXT,,")),
+        (b"CREATE TABLE u (a, b /* , */,, ',' x);", Place(1, 30, "CREATE TABLE u (a, b /* , */,, ',' x);")),
+        (b"CREATE TABLE u (a, b,\n);", Place(2, 1, ");")),
+        (b"SELECT 1, nme FROM sqlite_master;", Place(1, 11, "SELECT 1, nme FROM sqlite_master;")),
+        (b"SELECT nme FROM sqlite_master WHERE nme = 1;", Place(1, 1, "SELECT nme FROM sqlite_master WHERE nme = 1;")),
+        (b"INSERT INTO main.nowhere VALUES (1);", Place(1, 18, "INSERT INTO main.nowhere VALUES (1);")),
         ("SELECT 'größe' FROM x WHERE WHERE2 wo y;".encode(), Place(1, 36, "SELECT 'größe' FROM x WHERE WHERE2 wo y;")),
         (b"CREATE TABLE a (b", Place(1, 1, "CREATE TABLE a (b")),
         (b"SELECT 1;\nSELECT 2,\n  'abc", Place(3, 3, "  'abc")),
@@ -410,7 +423,7 @@ def test_frame_shows_control_characters_instead_of_sending_them():
     ],
 )
 def test_fault_is_found_at_the_word_that_sqlite_names(sql, expected):
-    """A syntax error is placed at its word where that stands once in the statement, else at the first word."""
+    """A syntax error is placed at its word, and an unknown name where it stands once; else it is the first word."""
     *_, last = statements(sql)
 
     with closing(sqlite3.connect(":memory:")) as connection, pytest.raises(sqlite3.OperationalError) as failure:

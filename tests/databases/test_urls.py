@@ -141,9 +141,17 @@ def test_what_cannot_be_opened_is_said_in_a_sentence(text, sentence):
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("", "say sqlite:///path/to/file.db"),
-        ("sqlite:", "say sqlite:///path/to/file.db"),
-        ("ab:c.db", "say sqlite:///path/to/file.db, or ./ before a file whose name has a colon"),
+        ("", "use sqlite:///path/to/file.db"),
+        ("sqlite:", "use sqlite:///path/to/file.db"),
+        ("  ", "use sqlite:///path/to/file.db"),
+        ("'sqlite:///x.db'", "remove them"),
+        ('"x.db"', "remove them"),
+        (
+            "ab:c.db",
+            "use sqlite:///FILE, postgresql://HOST/NAME or mysql://HOST/NAME; or ./ before a file with a colon",
+        ),
+        ("sqlte:///x.db", "did you mean sqlite://?"),
+        ("postgress://h/x", "did you mean postgres://?"),
         ("sqlite:x.db?vfs=unix", "there is ?mode=ro, rw, rwc and memory"),
     ],
 )
@@ -179,7 +187,7 @@ def test_three_slashes_before_an_absolute_path_are_refused(tmp_path, monkeypatch
     )
     assert (
         failure.value.hint
-        == f"say sqlite:///{path} for the absolute path, or sqlite:./{relative} to create the relative one"
+        == f"use sqlite:///{path} for the absolute path, or sqlite:./{relative} to create the relative one"
     )
 
 

@@ -46,6 +46,7 @@ ERRORS = (
     errors.UntrustedFile("/tmp/yoyo.ini", "it belongs to user mallory", hint="name the source"),
     errors.BadDependency("migrations/1_create_book.sql", "2_create_author", "does not come before it"),
     errors.VersionMissing(2),
+    errors.TooOld(4, 3, 2),
     errors.VersionMismatch(2, recorded=b"", local=b""),
     errors.OutOfOrder(2, 3),
     errors.NotEmpty("app.db", "table book"),

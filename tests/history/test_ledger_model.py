@@ -19,9 +19,10 @@ import pytest
 from builders import NO_ROW, history, migration, source
 
 from torc_migrations.errors import MigrationError
+from torc_migrations.history.comparison import compare
 from torc_migrations.history.planning import plan_rollback, plan_upgrade
 from torc_migrations.history.records import LogEntry, Recorded, SqlxRecord, YoyoRecord
-from torc_migrations.history.status import Status, compare
+from torc_migrations.history.status import Status
 from torc_migrations.history.steps import Action, Plan, Step
 from torc_migrations.history.verdict import Verdict
 

@@ -24,9 +24,9 @@ from test_ledger_model import (
     worlds,
 )
 
+from torc_migrations.history.comparison import compare
 from torc_migrations.history.log_order import in_order
 from torc_migrations.history.records import LogEntry, Recorded
-from torc_migrations.history.status import compare
 from torc_migrations.history.verdict import Verdict
 
 # Our clocks may be wrong by so many seconds: the place of our lines does not depend on them.

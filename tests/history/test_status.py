@@ -22,7 +22,8 @@ from builders import (
 )
 
 from torc_migrations.formatting import time_text
-from torc_migrations.history.status import Entry, State, Status, compare
+from torc_migrations.history.comparison import compare
+from torc_migrations.history.status import Entry, State, Status
 from torc_migrations.history.verdict import Verdict, decide
 from torc_migrations.sources.checksums import checksum
 from torc_migrations.sources.migration import Script

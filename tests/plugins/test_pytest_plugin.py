@@ -297,10 +297,15 @@ def test_the_migrations_are_tested_without_code(suite: Suite, here: Path) -> Non
     assert lines == [
         ("tests/test_one.py::test_one", "PASSED"),
         ("migrations/0001_create_book.sql::round-trip", "PASSED"),
+        ("migrations/0001_create_book.sql::lint", "PASSED"),
         ("migrations/0002_add_author.sql::round-trip", "PASSED"),
+        ("migrations/0002_add_author.sql::lint", "PASSED"),
         ("migrations/0003_index_titles.sql::round-trip", "PASSED"),
+        ("migrations/0003_index_titles.sql::lint", "PASSED"),
         ("migrations/0004_bad.sql::round-trip", "FAILED"),
+        ("migrations/0004_bad.sql::lint", "FAILED"),
         ("migrations/0005_one_way.sql::round-trip", "FAILED"),
+        ("migrations/0005_one_way.sql::lint", "PASSED"),
         ("migrations/verify/books.sql::by title", "PASSED"),
         ("migrations/verify/books.sql::by author", "FAILED"),
     ]
@@ -315,9 +320,9 @@ def test_tests_of_migrations_are_chosen_like_others(suite: Suite, here: Path) ->
     write_files(here / "tests", {"test_one.py": "def test_one(): pass\n"})
     write_files(here / "migrations", {"0004_one_way.sql": "CREATE TABLE place (id INTEGER PRIMARY KEY);\n"})
 
-    assert passed(suite(*asked), 5)
-    assert passed(suite(*asked, "-n", "2"), 5)
-    assert passed(suite(*asked, "migrations"), 4)
+    assert passed(suite(*asked), 9)
+    assert passed(suite(*asked, "-n", "2"), 9)
+    assert passed(suite(*asked, "migrations"), 8)
     assert passed(suite(*asked, "migrations/0002_add_author.sql::round-trip"), 1)
     assert passed(suite(*asked, "-k", "round"), 4)
     assert passed(suite(*asked, "tests"), 1)
@@ -334,10 +339,77 @@ def test_the_lock_is_a_test(suite: Suite, here: Path) -> None:
     write_files(here / "migrations", {"0002_add_author.sql": "CREATE TABLE author (id INTEGER);\n"})
     edited = suite(*asked)
 
-    assert passed(without, 3)
-    assert passed(fresh, 4), fresh.out
+    assert passed(without, 6)
+    assert passed(fresh, 7), fresh.out
     assert "migrations/migrations.lock::unchanged" in edited.out
-    assert "1 failed, 3 passed" in edited.out
+    assert "1 failed, 6 passed" in edited.out
+
+
+def test_lint_is_a_test_of_each_migration(suite: Suite, here: Path) -> None:
+    """An error fails the migration that it is about, unless its script allows it; a warning fails nothing."""
+    asked = ("-o", "torc_migrations_tests=true", "migrations", "-k", "lint")
+    text = "ALTER TABLE page ADD COLUMN number INTEGER NOT NULL;\n"
+    page = "CREATE TABLE page (id INTEGER PRIMARY KEY, book INTEGER REFERENCES book (id));\n"
+    write_files(here / "migrations", {"0004_page.sql": page, "0005_number.sql": text})
+    refused = suite(*asked)
+    reason = "-- torc: allow not-null-without-default, because no release has the table\n"
+    write_files(here / "migrations", {"0005_number.sql": f"{reason}{text}"})
+
+    assert "0005_number.sql:1: error: " in refused.out
+    assert "[not-null-without-default]" in refused.out
+    assert "1 failed, 4 passed" in refused.out
+    assert "foreign-key-without-index" not in refused.out
+    assert passed(suite(*asked), 5)
+
+
+def test_a_committed_dump_is_a_test(suite: Suite, here: Path) -> None:
+    """`schema.sql` beside the migrations is collected, and fails once they make something else."""
+    asked = ("-o", "torc_migrations_tests=true", "-o", "testpaths=tests", "-k", "schema")
+    write_files(here / "tests", {"test_one.py": "def test_one(): pass\n"})
+    without = suite(*asked)
+    run([COMMAND, "dump", "schema.sql"], here)
+    fresh = suite(*asked)
+    write_files(here / "migrations", {"0004_more.sql": "CREATE TABLE page (id INTEGER PRIMARY KEY);\n"})
+    stale = suite(*asked)
+
+    assert without.status == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert passed(fresh, 1)
+    assert "[stale-schema]" in stale.out
+    assert "1 failed" in stale.out
+
+
+def test_the_queries_of_the_previous_release_are_a_test(suite: Suite, here: Path) -> None:
+    """Where the settings name their file, one that a migration breaks fails."""
+    setting = ("-o", "torc_migrations_queries=queries.sql")
+    asked = ("-o", "torc_migrations_tests=true", "-o", "testpaths=tests", *setting, "-k", "queries")
+    write_files(here, {"tests/test_one.py": "def test_one(): pass\n", "queries.sql": "SELECT title FROM book;\n"})
+    works = suite(*asked)
+    write_files(here / "migrations", {"0004_away.sql": "DROP TABLE book;\n"})
+    broken = suite(*asked)
+
+    assert passed(works, 1), works.out
+    assert "queries.sql:1: error: migration 4 breaks a query of the previous release" in broken.out
+
+
+def test_drift_is_a_test_of_the_newest_migration(suite: Suite, here: Path) -> None:
+    """Where the settings name a database, its schema is that of its installed migrations; it is only read."""
+    setting = ("-o", "torc_migrations_database=sqlite:///$APP/app.db")
+    asked = ("-o", "torc_migrations_tests=true", *setting, "migrations", "-k", "drift")
+
+    def run_with_variable() -> Result:
+        return run(_pytest(*asked), here, {"APP": str(here)})
+
+    nothing = run_with_variable()
+    run([COMMAND, "-d", "app.db", "upgrade", "--target", "2"], here)
+    same = run_with_variable()
+    with closing(sqlite3.connect(here / "app.db")) as connection:
+        connection.execute("CREATE TABLE audit (at TEXT)")
+    drifted = run_with_variable()
+
+    assert "1 skipped" in nothing.out
+    assert passed(same, 1), same.out
+    assert "0003_index_titles.sql: drift" in drifted.out
+    assert "[unexpected-object]" in drifted.out
 
 
 def test_old_templates_are_removed(tmp_path: Path) -> None:

@@ -70,10 +70,8 @@ def test_the_old_release_restarts_after_the_new_one(sqlite: SQLiteUnderTest, old
 
     for out, err, code in ended:
         assert (out, code) == ("", 0)
-        assert err.splitlines() == [
-            f"WARNING {version} is installed, but newer than every file: the database is ahead of this release"
-            for version in (4, 5)
-        ]
+        ahead = "2 versions from 4 to 5 are installed, but newer than every file: the database is ahead of this release"
+        assert err.splitlines() == [f"WARNING {ahead}"]
     assert (sqlite.tables(), sqlite.ledgers()) == before
 
 

@@ -130,8 +130,8 @@ def test_failure_says_where_and_what(database: DatabaseUnderTest, folder):
 
     error = pickle.loads(pickle.dumps(failure.value))
     assert str(error) == "while executing migration 2: no such table: nowhere"
-    assert (error.path, error.line, error.column) == (os.path.join(source, "2_boom.sql"), 3, 3)
-    assert error.frame.splitlines()[1:] == ["   3 |   INSERT INTO nowhere VALUES (3);", "     |   ^"]
+    assert (error.path, error.line, error.column) == (os.path.join(source, "2_boom.sql"), 3, 15)
+    assert error.frame.splitlines()[1:] == ["   3 |   INSERT INTO nowhere VALUES (3);", "     |               ^"]
     assert error.statement.strip() == "INSERT INTO nowhere VALUES (3);"
     assert error.hint == "nothing of 2 was kept"
     assert error.exit_code == 6

@@ -11,6 +11,7 @@ from torc_migrations.sources.directives import misspelt_directives
 
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 INSIDE, UNCHECKED, OFF = "the script runs inside a transaction", "no dependency is checked", "foreign keys are off"
+OLDER = "every older release is let in"
 MISSPELT = {
     "-- NO-TRANSACTION": (1, INSIDE),
     f"{BOM}-- no-transaction": (1, INSIDE),
@@ -32,6 +33,11 @@ MISSPELT = {
     "-- depends 1_a": (1, UNCHECKED),
     "-- dependencies: 1_a 2_b": (1, UNCHECKED),
     "SELECT 1;\n-- depends: 1_a": (2, UNCHECKED),
+    "-- compatible_from: 1": (1, OLDER),
+    "-- Compatible-From: 1": (1, OLDER),
+    "-- compatible from 1": (1, OLDER),
+    "-- compatable-from: 1": (1, OLDER),
+    "SELECT 1;\n-- compatible-from: 1": (2, OLDER),
     "-- foreign_keys: on": (1, OFF),
     "-- Foreign-Keys = ON": (1, OFF),
     "SELECT 1;\n-- foreign-keys: on": (2, OFF),
@@ -43,6 +49,7 @@ CLEAR = (
     "-- depends: 1_a\n-- foreign-keys: on\nSELECT 1;",
     "-- no transaction is needed here\n-- depends on what was there\n-- the transaction: what it does\nSELECT 1;",
     "SELECT '\n-- NO-TRANSACTION\n';",
+    "-- compatible-from: 1\n-- compatible with release 3\nSELECT 1;",
     "-- foreign keys: every child names its parent\nSELECT 1;",
     "SELECT 1 - -1; -- transactional: false",
     "-- transactional: maybe\n-- the first one is an error when it runs\nSELECT 1;",

@@ -23,8 +23,8 @@ from torc_migrations.errors import (
     MixedLayout,
     SourceError,
 )
+from torc_migrations.history.comparison import compare
 from torc_migrations.history.records import Recorded
-from torc_migrations.history.status import compare
 from torc_migrations.sources.files import SHIPPED
 from torc_migrations.sources.migration import Script
 from torc_migrations.sources.names import Layout

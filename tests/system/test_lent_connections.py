@@ -17,7 +17,7 @@ from database_under_test import write_folder
 from yoyo import get_backend
 
 from torc_migrations import MigrationError, Migrator, errors, upgrade
-from torc_migrations.databases import waiting
+from torc_migrations.databases import lent
 from torc_migrations.databases.sqlite.callbacks import code_of
 from torc_migrations.databases.sqlite.connection import is_busy
 from torc_migrations.databases.sqlite.scripts.requirements import needed_version
@@ -276,7 +276,7 @@ def test_an_observer_that_closes_the_connection_gets_an_error_of_ours(tmp_path: 
 
 def test_threads_take_turns_on_a_lent_connection(tmp_path: Path) -> None:
     """Six threads with one Migrator on one connection: each migration is applied once, with its records."""
-    before = dict(waiting._turns)
+    before = dict(lent._turns)
     source, path = tmp_path / "source", tmp_path / "x.db"
     source.mkdir()
     for number in range(1, 21):
@@ -290,7 +290,7 @@ def test_threads_take_turns_on_a_lent_connection(tmp_path: Path) -> None:
 
     assert sorted(version for report in reports for version in report.applied) == list(range(1, 21))
     assert all(len(listing.installed) == 20 for listing in listings)
-    assert waiting._turns == before
+    assert lent._turns == before
 
 
 def test_a_second_thread_waits_no_longer_than_it_may(tmp_path: Path, source: Path) -> None:

@@ -154,7 +154,7 @@ def check_schema(migrator: Migrator, file: str | os.PathLike[str] | None = None)
     """
     path = default_file(migrator) if file is None else os.fspath(file)
     if path is None or (file is None and not os.path.exists(path)):
-        return CheckResult(CHECK, skipped=f"there is no {FILE}; `dump {FILE}` writes one")
+        return CheckResult(CHECK, skipped=f"there is no {FILE}; `torc-migrations dump {FILE}` writes one")
     text = _read(path)
     head = _READ_HEAD.match(text)
     now = dump(migrator, rows=head is None or not head["rows"].endswith(_LEFT_OUT))

@@ -23,9 +23,9 @@ from torc_migrations.sources.migration import Migration
 from torc_migrations.sources.text import place
 
 CHECK = "queries"
-_HEAD = (
-    "-- The queries of a release, written by `save_queries`; `torc-migrations check queries` compiles each of them.\n"
-)
+_HEAD = "-- The queries of a release; `torc-migrations check queries` compiles each of them.\n"
+_VERSION = "-- version: {}\n"
+_READ_VERSION = re.compile(rb"-- The queries of a release[^\n]*\n-- version: (\d{1,18})\r?\n")
 _NOT_NULL = re.compile(r"NOT NULL constraint failed: (?P<column>.+)")
 _INSERTS = re.compile(r"\s*(?:INSERT|REPLACE)\b", re.IGNORECASE)
 _NUMBERS = count()
@@ -52,11 +52,16 @@ class _AnyValue(dict[str, object]):
         return 1
 
 
-def save_queries(queries: Iterable[Query], file: str | os.PathLike[str]) -> int:
+def save_queries(queries: Iterable[Query], file: str | os.PathLike[str], version: int | None = None) -> int:
     """Write the queries that a `Watch` has recorded into a file, for a release to commit; return their number.
 
     Texts without values, sorted, so that the same queries give the same bytes. What cannot be explained, such as
     CREATE TABLE and COMMIT, is left out.
+
+    Args:
+        queries: as `Watch.queries` returns them.
+        file: it is overwritten.
+        version: the newest migration of the release, which `-- compatible-from:` lines are compared with.
 
     Raises:
         SourceError: the file cannot be written.
@@ -65,7 +70,8 @@ def save_queries(queries: Iterable[Query], file: str | os.PathLike[str]) -> int:
     path = os.fspath(file)
     try:
         with open(path, "w", encoding="utf-8", newline="") as opened:
-            opened.write("\n".join((_HEAD, *(f"{with_end(text)}\n" for text in texts))))
+            head = _HEAD if version is None else _HEAD + _VERSION.format(version)
+            opened.write("\n".join((head, *(f"{with_end(text)}\n" for text in texts))))
     except OSError as error:
         raise SourceError(path, f"cannot write {path!r}: {error.strerror}") from error
     return len(texts)
@@ -86,13 +92,14 @@ def check_queries(migrator: Migrator, previous: str | os.PathLike[str]) -> Check
         MigrationError: a script does not run on an empty database.
     """
     path = os.fspath(previous)
-    queries = read_queries(path)
+    text = _read(path)
+    queries, release = tuple(_saved(text)), _READ_VERSION.match(text)
     with open_session(migrator) as session, scratch_database(session) as scratch:
         trial = _Trial(sqlite_only(scratch, "check queries"), queries)
         for migration in session.source.migrations:
             run_up(scratch, migration)
             trial.look(migration)
-    return CheckResult(CHECK, tuple(_findings(path, trial.broken)))
+    return CheckResult(CHECK, tuple(_findings(path, trial.broken, int(release[1]) if release else None)))
 
 
 def read_queries(path: str) -> tuple[Saved, ...]:
@@ -101,18 +108,23 @@ def read_queries(path: str) -> tuple[Saved, ...]:
     Raises:
         SourceError: it cannot be read.
     """
+    return tuple(_saved(_read(path)))
+
+
+def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            text = file.read()
+            return file.read()
     except OSError as error:
         raise SourceError(path, f"cannot read {path!r}: {error.strerror}") from error
-    found = []
+
+
+def _saved(text: bytes) -> Iterator[Saved]:
     for statement in statements(text):
         begin = first_token(text, statement.offset)
         sql = statement.text.encode()[begin - statement.offset :].decode().strip()
         if sql:
-            found.append(Saved(sql, place(text, begin).line))
-    return tuple(found)
+            yield Saved(sql, place(text, begin).line)
 
 
 class _Trial:
@@ -168,7 +180,8 @@ class _Trial:
         return None
 
 
-def _findings(path: str, broken: Mapping[Saved, _Broken]) -> Iterator[CheckFinding]:
+def _findings(path: str, broken: Mapping[Saved, _Broken], release: int | None) -> Iterator[CheckFinding]:
+    """Yield a finding for each query; `release` is the version of the release that has them, where it is known."""
     for query, (reason, migration) in sorted(broken.items(), key=lambda item: item[0].line):
         details = (" ".join(query.sql.split()),)
         if migration is None:
@@ -176,6 +189,17 @@ def _findings(path: str, broken: Mapping[Saved, _Broken]) -> Iterator[CheckFindi
             yield CheckFinding(CHECK, "unknown-query", message, path, query.line, level="warning", details=details)
         else:
             message = f"migration {migration.version} breaks a query of the previous release: {reason}"
+            says_so = release is not None and release < (migration.compatible_from or 0)
             yield CheckFinding(
-                CHECK, "broken-query", message, path, query.line, version=migration.version, details=details
+                CHECK,
+                "broken-query",
+                message,
+                path,
+                query.line,
+                version=migration.version,
+                level="warning" if says_so else "error",
+                hint=f"it is compatible from {migration.compatible_from} on: end the processes of {release} first"
+                if says_so
+                else None,
+                details=details,
             )

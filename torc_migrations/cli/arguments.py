@@ -11,41 +11,33 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from torc_migrations import __version__
+from torc_migrations.cli.advice import PROGRAM
 from torc_migrations.cli.help import help_formatter
 from torc_migrations.cli.options import DEFAULTS, KEEP, Parents
 from torc_migrations.errors import BadArguments
 
-PROGRAM = "torc-migrations"
-_PURPOSE = """\
-Plain-SQL migrations: paired up and down files. Each migration and its records \
-in the ledgers of yoyo and sqlx are one transaction.
-"""
+_PURPOSE = "Apply plain SQL files to a database, in order, and roll them back."
 _EXAMPLES = """\
 examples:
-  torc-migrations new "add users"               write a migration's files
-  torc-migrations -d sqlite:///app.db status    list what is installed
-  torc-migrations -d sqlite:///app.db upgrade   apply what is pending
-  torc-migrations -d app.db rollback            roll back the newest one
-  torc-migrations -d torc.db --torc upgrade     install the torc schema
-  torc-migrations upgrade --help                more about one verb
+  torc-migrations new "add users"      write the files of a migration
+  torc-migrations -d app.db upgrade    apply what is pending
+  torc-migrations upgrade --help       explain one verb
 
-The database is that of -d, else of DATABASE_URL in the environment or in \
-.env, else of yoyo.ini. The source is that of -s or --torc, else of yoyo.ini \
-or sqlx.toml, else the directory ./migrations. Without any of these it is the \
-torc schema, if the database has that already. -v prints where both were found.
+Without -d the database is that of DATABASE_URL in the environment or in .env, \
+else of yoyo.ini. Without -s and --torc the source is that of yoyo.ini or \
+sqlx.toml, else ./migrations, else the torc schema if the database has it.
 
-exit status: 0 done, or nothing to do; 1 pending (status --exit-code), or a \
-check failed (verify, rehearse --round-trip); 2 the command line, the source \
-or the database's address is wrong; 3 the ledgers do not allow it; 4 the \
-target cannot be reached; 5 another process held the database; 6 a script \
-failed; 130 interrupted.
+exit status: 0 done, or nothing to do; 1 a check failed, or pending (status \
+--exit-code); 2 wrong words, source or address; 3 the ledgers do not allow it; \
+4 no such target; 5 locked by another process; 6 a script failed; 130 \
+interrupted.
 """
 # The verbs by what they are for, as the help lists them; each is a file of `cli/verbs`.
 _GROUPS = {
     "run": ("upgrade", "rollback", "apply", "wait", "fleet"),
-    "look": ("status", "indexes", "verify", "doctor"),
-    "before a release": ("new", "convert", "renumber", "check", "rehearse", "report", "dump", "export"),
-    "maintain": ("repair", "baseline", "restore", "optimize", "completion"),
+    "look": ("status", "doctor", "verify", "indexes"),
+    "before a release": ("new", "check", "queries", "rehearse", "report", "renumber", "dump", "export", "convert"),
+    "repair and maintain": ("repair", "baseline", "restore", "optimize", "completion"),
 }
 VERBS = tuple(verb for verbs in _GROUPS.values() for verb in verbs)
 # What sqlx calls our verbs: names that work too.
@@ -106,12 +98,19 @@ def _parse(arguments: Sequence[str], parser: _Parser) -> Namespace:
     if unknown:
         raise _unknown(unknown[0], options.verb, parser)
     if options.verb is None:
-        raise BadArguments("no verb is given", hint=f"`{PROGRAM} --help` lists the verbs")
+        raise _no_verb(arguments)
     _check(options)
     if options.keep is None:
         options.keep = KEEP
     options.words = parser.words
     return options
+
+
+def _no_verb(words: Sequence[str]) -> BadArguments:
+    hint = f"`{PROGRAM} --help` lists the verbs"
+    if words and words[-1] in (*VERBS, *ALIASES):  # as in `-d $DATABASE status` where the variable is empty
+        hint = f"{words[-1]!r} was taken for the value of {words[-2]}; write that value before the verb"
+    return BadArguments("no verb is given", hint=hint)
 
 
 def _check(options: Namespace) -> None:
@@ -154,15 +153,16 @@ def _unknown_option(word: str, parser: _Parser, verb: str | None = None) -> BadA
     if verb and (moved := _MOVED.get((parser.own_name(verb), option))):
         hint = f"use `{PROGRAM} {moved}`"
     elif takers:
-        hint = f"{option} is an option of {', '.join(takers)}"
+        place = "" if verb else "; write it after the verb"
+        hint = f"{option} is an option of {', '.join(takers)}{place}"
     elif similar := _similar(option, known, _FOREIGN_OPTIONS):
         hint = f"did you mean {similar}?"
     else:
         hint = f"`{program} --help` lists the options"
-    subject = (
-        f"{verb} does not take {option!r}" if takers or option == "--rehearse" else f"there is no option {option!r}"
-    )
-    return BadArguments(subject, hint=hint)
+    sentence = f"there is no option {option!r}"
+    if takers or option == "--rehearse":
+        sentence = f"{verb} does not take {option!r}" if verb else f"{option!r} stands before the verb"
+    return BadArguments(sentence, hint=hint)
 
 
 def _s_with_value() -> BadArguments:
@@ -234,7 +234,8 @@ class _Parser(ArgumentParser):
     def _wrong_option_before(self, verb: str) -> BadArguments | None:
         """Return an error for the option before a word that was taken for a verb, as in `--db x.db status`."""
         for word in self.words[: self.words.index(verb)]:
-            if word.startswith("--") and word.partition("=")[0] not in self._option_string_actions:
+            option = word.partition("=")[0] if word.startswith("--") else word[:2]
+            if option.startswith("-") and option not in self._option_string_actions:
                 return _unknown_option(word, self)
         return None
 
@@ -259,8 +260,9 @@ def _parser(named: Collection[str] = VERBS) -> _Parser:
     parser = _Parser(prog=PROGRAM, description=_PURPOSE, epilog=_EXAMPLES, parents=[parents.common])
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     parser.verbs = parser.add_subparsers(
-        dest="verb", metavar="VERB", title="verbs, and what sqlx calls them", prog=PROGRAM
+        dest="verb", metavar="VERB", title="verbs (and their names in sqlx)", prog=PROGRAM
     )
+    parser._action_groups.insert(0, parser._action_groups.pop())  # what a user looks for first
     for title, verbs in _GROUPS.items():
         for verb in verbs:
             if verb in named:

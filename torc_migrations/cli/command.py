@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str], terminal: Terminal) -> int:
     try:
-        options = parse(words)
+        options = terminal.options = parse(words)
         with log_changed_by(partial(_print_as_notes, terminal=terminal, verbose=options.verbose)):
             return int(options.run(options, terminal))
     except KeyboardInterrupt:
@@ -61,7 +61,8 @@ def _print_failure(error: MigrationError, terminal: Terminal, *, as_json: bool) 
         terminal.print_note(f"the database as it was before the run is in {snapshot}")
     if as_json:
         made = {"snapshot": snapshot} if snapshot else {}
-        facts = error.as_dict() | ({"hint": error.command_hint} if error.command_hint else {})
+        hint = terminal.completed(error.command_hint) if error.command_hint else None
+        facts = error.as_dict() | ({"hint": hint} if hint else {})
         terminal.print_json({"error": facts, "done": list(done), **made})
     return error.exit_code
 

@@ -142,7 +142,7 @@ def make_migrator(
         source_of(settings, options, terminal),
         lock_timeout=options.lock_timeout,
         ignore_missing=options.ignore_missing,
-        on_newer="refuse",
+        on_newer=options.on_newer,
         out_of_order=options.out_of_order,
         strict=options.strict,
         group=options.group,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from argparse import Action, HelpFormatter
+from argparse import Action, HelpFormatter, _SubParsersAction
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +31,11 @@ class _Help(HelpFormatter):
     """Wrap text to the terminal's width; keep the lines of examples, which are indented."""
 
     def _format_action(self, action: Action) -> str:
-        """Write the title of a group of verbs above its first one, which `arguments` has given it."""
+        """Write the verbs below titles, which `arguments` has given to the first verb of each group."""
+        if isinstance(action, _SubParsersAction):
+            return "".join(map(self._format_action, self._iter_indented_subactions(action)))
         title = getattr(action, "group_title", None)
-        return (f"\n  {title}:\n" if title else "") + super()._format_action(action)
+        return (f"  {title}:\n" if title else "") + super()._format_action(action)
 
     def _format_action_invocation(self, action: Action) -> str:
         """Name the value of an option once, not after each of its names."""

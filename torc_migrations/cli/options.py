@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, _ActionsContainer
+from argparse import SUPPRESS, Action, ArgumentParser, ArgumentTypeError, Namespace, _ActionsContainer
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -37,6 +37,7 @@ DEFAULTS: dict[str, object] = {
     "snapshot": False,
     "keep": None,
     "on_loss": None,
+    "on_newer": "refuse",
     "out_of_order": "apply",
     "foreign_keys": None,
     "allow_broken_schema": False,
@@ -78,12 +79,33 @@ class Parents:
         return _running()
 
 
+class _Once(Action):
+    """Refuse two databases; one that stands after the verb replaces one that stands before it."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,  # noqa: ARG002  # argparse's signature
+        namespace: Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Keep the value."""
+        given = getattr(namespace, self.dest, None)
+        if given not in (None, values):
+            raise BadArguments(
+                f"{option_string} names two databases, {given!r} and {values!r}",
+                hint="name one; `torc-migrations fleet` works on many",
+            )
+        setattr(namespace, self.dest, values)
+
+
 def _common(*source: str) -> ArgumentParser:
     parser = ArgumentParser(add_help=False, formatter_class=help_formatter())
     group = parser.add_argument_group("database, source and output")
     group.add_argument(
         *("-d", "-D", "--database", "--database-url"),
         metavar="URL",
+        action=_Once,
         default=SUPPRESS,
         help="the database, a URL or a path: sqlite:///app.db",
     )
@@ -103,7 +125,7 @@ def _common(*source: str) -> ArgumentParser:
         metavar="MODULE:NAME",
         action="append",
         default=SUPPRESS,
-        help="call NAME(connection), which registers functions that the SQL uses; may be given several times",
+        help="call NAME(connection), which registers SQL functions; may be given several times",
     )
     group.add_argument(
         "--load-extension",
@@ -117,7 +139,7 @@ def _common(*source: str) -> ArgumentParser:
         *("-v", "--verbose"),
         action="store_true",
         default=SUPPRESS,
-        help="print where database and source were found, and the time of each statement",
+        help="print where settings come from, and times",
     )
     return parser
 

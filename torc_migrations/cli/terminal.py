@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from torc_migrations.cli.advice import completed
 from torc_migrations.errors import BadArguments, OutputFailed
-from torc_migrations.formatting import escaped
+from torc_migrations.formatting import columns, escaped
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from typing import TextIO
 
     from torc_migrations.cli.listing import Checksum, Line
@@ -30,7 +32,13 @@ class Result(Protocol):
 
 
 class Terminal:
-    """The command's two streams, each of which may be a terminal, a pipe, a file, or closed."""
+    """The command's two streams, each of which may be a terminal, a pipe, a file, or closed.
+
+    Attributes:
+        options: what was typed, once it is read; the commands in notes and hints repeat its database and source.
+    """
+
+    options: Namespace | None = None
 
     def __init__(self) -> None:
         self._colour_out = _has_colours(sys.stdout)
@@ -87,7 +95,7 @@ class Terminal:
 
     def print_note(self, sentence: str) -> None:
         """Write a `note:` to standard error."""
-        self._print_labelled("note", sentence)
+        self._print_labelled("note", self.completed(sentence))
 
     def print_error(self, error: MigrationError) -> None:
         """Write an error to standard error: its sentence, the SQL that it is about, and its hint."""
@@ -95,7 +103,11 @@ class Terminal:
         if error.frame:
             _print(escaped(error.frame, keep="\n"))
         if error.command_hint:
-            self._print_labelled("hint", error.command_hint)
+            self._print_labelled("hint", self.completed(error.command_hint))
+
+    def completed(self, sentence: str) -> str:
+        """Return a sentence whose commands can be typed as they are: with the database and source of this one."""
+        return completed(sentence, self.options) if self.options else sentence
 
     def show_line(self, sentence: str) -> None:
         """Show one line at the bottom of a terminal, in the place of the one that was shown before."""
@@ -143,14 +155,12 @@ class Terminal:
         _abandon(sys.stdout)
 
 
-def _cut(text: str, columns: int) -> str:
+def _cut(text: str, width: int) -> str:
     """Return as much of a text as fits into this many columns of a terminal."""
-    from unicodedata import combining, east_asian_width
-
     used = 0
     for position, letter in enumerate(text):
-        used += 0 if combining(letter) else 2 if east_asian_width(letter) in ("W", "F") else 1
-        if used > columns:
+        used += columns(letter)
+        if used > width:
             return text[:position]
     return text
 

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     import os
     import sqlite3
 
+    from torc_migrations.databases.results.contents import Change, Contents
     from torc_migrations.databases.results.indexes import FoundIndexes
     from torc_migrations.databases.results.maintenance import Maintenance
     from torc_migrations.databases.results.plans import Explainer
+    from torc_migrations.databases.results.violations import BrokenObject, Soundness, Violation
     from torc_migrations.databases.servers.given import Connection, HasConnection, SQLAlchemy
-    from torc_migrations.databases.violations import BrokenObject, Soundness, Violation
     from torc_migrations.databases.waiting import Monitor
     from torc_migrations.errors import BadScript, ExecutionFailed
     from torc_migrations.history.steps import Step
@@ -114,46 +115,6 @@ class RecordedEffects(Effects, Protocol):
     stale: tuple[str, ...]
     renamed_tables: dict[str, str]
     renamed_columns: dict[str, dict[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table: its name as it is written, its columns, its number of rows, and a digest of them in any order.
-
-    `rows` is None where the table cannot be read, as when its module is missing, or was not asked for; so is `digest`.
-    """
-
-    name: str
-    columns: tuple[str, ...]
-    rows: int | None = None
-    digest: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """A schema and the rows in it.
-
-    `objects` are the words of each definition, by kind and name as in `table job`; `tables` are by lower name;
-    `owners` are the lower names of the tables of indexes and triggers, by kind and name.
-    """
-
-    objects: Mapping[str, tuple[str, ...]]
-    tables: Mapping[str, Table]
-    owners: Mapping[str, str]
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The names of all objects and columns: `table job`, `index i`, `column job.name`."""
-        columns = (f"column {table.name}.{column}" for table in self.tables.values() for column in table.columns)
-        return frozenset(self.objects) | frozenset(columns)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """The part of a database that a script may have touched, before and after it."""
-
-    before: Contents
-    after: Contents
 
 
 class Tracker(Protocol):

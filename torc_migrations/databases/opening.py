@@ -90,7 +90,7 @@ def _opener_of_server(kind: str, database: DatabaseLike) -> Opener:
         from torc_migrations.databases import postgresql
 
         return postgresql.open_database
-    load_driver(named, "pymysql", kind="MariaDB and MySQL", extra="mysql")
+    load_driver(named, "pymysql", kind="MariaDB or MySQL", extra="mysql")
     from torc_migrations.databases import mysql
 
     return mysql.open_database

@@ -52,8 +52,10 @@ def parse_url(text: str) -> Address:
     Raises:
         UrlError: an unknown scheme or parameter, a database that we do not support, or a spelling that is a trap.
     """
-    if not text:
-        raise UrlError(text, "the database's address is empty", hint="say sqlite:///path/to/file.db")
+    if not text.strip():
+        raise UrlError(text, "the database's address is empty", hint="use sqlite:///path/to/file.db")
+    if text[0] == text[-1] and text[0] in "\"'" and text[1:]:
+        raise UrlError(masked(text), "the database's address is in quotation marks", hint="remove them")
     if "\0" in text:
         raise UrlError(masked(text), "a path cannot hold a NUL")
     name = scheme_of(text)
@@ -66,9 +68,19 @@ def parse_url(text: str) -> Address:
         raise UrlError(
             masked(text),
             f"unknown scheme {name!r} in {masked(text)!r}",
-            hint="say sqlite:///path/to/file.db, or ./ before a file whose name has a colon",
+            hint=_known_scheme(name),
         )
     return _sqlite_address(text, text.partition(":")[2])
+
+
+def _known_scheme(word: str) -> str:
+    """Return what to write instead of an unknown scheme."""
+    from difflib import get_close_matches  # only for an error
+
+    similar = get_close_matches(word, _KINDS, n=1)
+    if similar:
+        return f"did you mean {similar[0]}://?"
+    return "use sqlite:///FILE, postgresql://HOST/NAME or mysql://HOST/NAME; or ./ before a file with a colon"
 
 
 def kind_of(scheme: str) -> str | None:
@@ -98,7 +110,7 @@ def _sqlite_address(url: str, rest: str) -> Address:
     if path == ":memory:" or mode == "memory":
         return Address(None)
     if not path:
-        raise UrlError(masked(url), f"{masked(url)!r} names no file", hint="say sqlite:///path/to/file.db")
+        raise UrlError(masked(url), f"{masked(url)!r} names no file", hint="use sqlite:///path/to/file.db")
     if "\0" in path:
         raise UrlError(masked(url), "a path cannot hold a NUL")
     if location.startswith("///"):
@@ -129,7 +141,7 @@ def _refuse_absolute_by_mistake(url: str, path: str) -> None:
         raise UrlError(
             masked(url),
             f"{masked(url)!r} means the relative path {path!r}, which does not exist, but {'/' + path!r} does",
-            hint=f"say sqlite:////{path} for the absolute path, or sqlite:./{path} to create the relative one",
+            hint=f"use sqlite:////{path} for the absolute path, or sqlite:./{path} to create the relative one",
         )
 
 

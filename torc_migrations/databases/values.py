@@ -32,6 +32,8 @@ class LedgerSql(NamedTuple):
     """
 
     create_sqlx_table: str
+    # Of the table `ledgers/kept.py`, `{kept}`.
+    create_kept_table: str
     select_sqlx_rows: str
     select_yoyo_rows: str
     select_old_yoyo_rows: str

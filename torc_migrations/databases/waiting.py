@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Lock, RLock, local
+from contextvars import ContextVar
 from typing import Protocol
 
 from torc_migrations.errors import LockTimeout, Stopped
@@ -19,8 +19,8 @@ _REPORT_AFTER, _REPORT_EVERY = 1.0, 10.0
 _TURN_EVERY = 2.0  # seconds; less than half of the busy timeout that Python's sqlite3 and sqlx have by default, 5 s
 _TURN = 0.12  # seconds; a connection that waits for SQLite's lock asks again after at most 0.1
 
-
-_current = local()  # `is_stopped` is what the operation of this thread asks whether it is to stop, or None
+# What the operation of this thread asks whether it is to stop, or None.
+_asked: ContextVar[Callable[[], bool] | None] = ContextVar("_asked", default=None)
 
 
 @contextmanager
@@ -29,17 +29,16 @@ def stoppable(is_stopped: Callable[[], bool] | None) -> Iterator[None]:
 
     With None it ends by itself only, as long as that lasts.
     """
-    before = getattr(_current, "is_stopped", None)
-    _current.is_stopped = is_stopped
+    before = _asked.set(is_stopped)
     try:
         yield
     finally:
-        _current.is_stopped = before
+        _asked.reset(before)
 
 
 def is_stopped() -> bool:
     """Return whether the operation of this thread is to stop."""
-    asked: Callable[[], bool] | None = getattr(_current, "is_stopped", None)
+    asked = _asked.get()
     return asked is not None and asked()
 
 
@@ -134,44 +133,3 @@ class Turns:
             now = time.monotonic()
             self._next = now + max(_TURN_EVERY, now - self._left)
             self._left = None
-
-
-class _Turn:
-    """The lock of one lent connection, how many threads have it or wait for it, and how often its holder has it."""
-
-    def __init__(self) -> None:
-        self.lock = RLock()
-        self.users = 0
-        self.depth = 0
-
-
-# By the id of a connection, which no other one can have as long as this one has a user here.
-_turns: dict[int, _Turn] = {}
-_guard = Lock()
-
-
-@contextmanager
-def used_alone(connection: object, timeout: float) -> Iterator[bool]:
-    """Have other threads that are lent the same connection wait; yield whether the same thread uses it already.
-
-    Raises:
-        LockTimeout: another thread has used it for `timeout` seconds.
-    """
-    with _guard:
-        turn = _turns.setdefault(id(connection), _Turn())
-        turn.users += 1
-    wait = Wait("the connection", timeout)
-    try:
-        while not turn.lock.acquire(blocking=False):
-            wait.pause(lambda: "another thread of this process")
-        turn.depth += 1
-        try:
-            yield turn.depth > 1
-        finally:
-            turn.depth -= 1
-            turn.lock.release()
-    finally:
-        with _guard:
-            turn.users -= 1
-            if not turn.users:
-                del _turns[id(connection)]

@@ -17,6 +17,7 @@ from torc_migrations.errors import (
     Renamed,
     Stop,
     TooFewInstalled,
+    TooOld,
     VersionMismatch,
     VersionMissing,
     VersionNotPresent,
@@ -192,11 +193,13 @@ def plan_rollback(status: Status, target: int | None = None, *, steps: int = 1, 
             fewer migrations are installed than are to be rolled back.
         LedgerError: what is installed is missing, dirty or out of step.
     """
-    check_present(status, (target,) if target else ())
     unsettled = status.unsettled
+    kept = {migration.version for migration in status.kept}
+    check_present(status, (target,) if target and target not in kept else ())
+    status = replace(status, missing=tuple(version for version in status.missing if version not in kept))
     notes = _check_ledgers(status, unsettled, ignore_missing=ignore_missing, accept_newer=False)
-    installed = tuple(reversed(status.installed))
-    latest = status.latest or 0  # sqlx counts a database without migrations as version 0
+    installed = tuple(reversed(_with_scripts(status)))
+    latest = max([status.latest or 0, *kept])  # sqlx counts a database without migrations as version 0
     if target is not None and target > latest:
         raise VersionTooNew(target, latest)
     if target is None and 0 < len(installed) < steps:
@@ -206,7 +209,13 @@ def plan_rollback(status: Status, target: int | None = None, *, steps: int = 1, 
     _check_reversible(down)
     skipped = tuple(m for m in installed if target and m.version <= target and m.reversible)
     way = (*_adoptions(unsettled), *(Step(migration, Action.ROLL_BACK) for migration in down))
-    return Plan(Direction.DOWN, way, skipped, target, notes)
+    own = tuple(f"{m.version} has no file; the database keeps its down script" for m in down if m.version in kept)
+    return Plan(Direction.DOWN, way, skipped, target, (*notes, *own))
+
+
+def _with_scripts(status: Status) -> tuple[Migration, ...]:
+    """Return the installed migrations whose down script is known, from a file or from the database, in order."""
+    return tuple(sorted((*status.installed, *status.kept), key=lambda migration: migration.version))
 
 
 class RollbackOfNewest:
@@ -224,10 +233,11 @@ class RollbackOfNewest:
     def __call__(self, status: Status) -> Plan:
         """Return the plan for a status, as `plan_rollback` does."""
         if self._chosen is None:
-            self._chosen = status.installed[-self._steps :]
+            self._chosen = _with_scripts(status)[-self._steps :]
             return plan_rollback(status, steps=self._steps, ignore_missing=self._ignore_missing)
-        left = tuple(migration for migration in status.installed if migration in self._chosen)
-        if not left or left != status.installed[-len(left) :]:
+        installed = _with_scripts(status)
+        left = tuple(migration for migration in installed if migration in self._chosen)
+        if not left or left != installed[-len(left) :]:
             return Plan(Direction.DOWN, ())
         return plan_rollback(status, steps=len(left), ignore_missing=self._ignore_missing)
 
@@ -265,12 +275,21 @@ def _check_ledgers(
             raise _out_of_step(entry)
         if entry.evidence is not None and entry.note:
             found.append(entry.note)
-    ahead = (
-        f"{version} is installed, but newer than every file: the database is ahead of this release"
-        for version in status.missing
-        if accept_newer and version > newest
-    )
-    return (*found, *ahead)
+    ahead = [version for version in status.missing if accept_newer and version > newest]
+    if ahead and not ignore_missing:
+        _check_compatible(status, newest)
+    if ahead:
+        are = f"{ahead[0]} is" if len(ahead) == 1 else f"{len(ahead)} versions from {ahead[0]} to {ahead[-1]} are"
+        found.append(f"{are} installed, but newer than every file: the database is ahead of this release")
+    return tuple(found)
+
+
+def _check_compatible(status: Status, newest: int) -> None:
+    """Refuse a release that lacks what an installed migration asks of older releases; the one that asks for most."""
+    asked = ((migration.compatible_from or 0, migration.version) for migration in status.kept)
+    compatible_from, version = max(asked, default=(newest, 0))
+    if newest < compatible_from:
+        raise TooOld(version, compatible_from, newest)
 
 
 def _dirty(status: Status, version: int) -> Dirty:

@@ -164,11 +164,6 @@ class Report:
         return {**self.plan.as_dict(), "steps": steps, **made}
 
 
-def plan_text(plan: Plan) -> str:
-    """Return what `sqlx migrate run --dry-run` prints for a plan."""
-    return "".join(_line("Can apply", step, 0) for step in plan.steps if step.migrates) + skipped_text(plan)
-
-
 def skipped_text(plan: Plan) -> str:
     """Return sqlx's lines for the migrations that a plan leaves as they are."""
     action = Action.ROLL_BACK if plan.direction is Direction.DOWN else Action.APPLY

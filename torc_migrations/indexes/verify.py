@@ -96,7 +96,7 @@ def verify_existing(database: Database, expectations: tuple[Expectation, ...]) -
     refuse_missing(
         database,
         otherwise="; verify(fresh=True) needs none",
-        command_otherwise="; `verify --fresh` needs none",
+        command_otherwise="; `torc-migrations verify --fresh` needs none",
     )
     with database.reading():
         return verify(database, expectations)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from torc_migrations.history.records import (
     text_words,
 )
 from torc_migrations.history.steps import Action, Step
+from torc_migrations.ledgers.kept import KeptMigrations
 from torc_migrations.ledgers.rows import checked_log_entry, checked_sqlx_record, checked_yoyo_record
 from torc_migrations.ledgers.statements import (
     DELETE_BEGUN,
@@ -40,6 +41,7 @@ from torc_migrations.ledgers.statements import (
     UPDATE_SQLX_ROW,
 )
 from torc_migrations.ledgers.tables import (
+    KEPT_TABLE,
     SQLX_TABLE,
     YOYO_LOCK,
     YOYO_LOG,
@@ -71,7 +73,7 @@ class Ledgers:
         self._database = database
         self._yoyo_table = yoyo_table
         self._sqlx_table = sqlx_table
-        self.tables = frozenset({unquoted(sqlx_table), yoyo_table, YOYO_LOG, YOYO_VERSION, YOYO_LOCK})
+        self.tables = frozenset({unquoted(sqlx_table), yoyo_table, YOYO_LOG, YOYO_VERSION, YOYO_LOCK, KEPT_TABLE})
         self.lower_tables = frozenset(lowered(table) for table in self.tables)
         self.begun: Begun | None = None  # what the log says of a script that these ledgers have begun
         self._names = ledger_names(database, yoyo_table, sqlx_table)
@@ -79,6 +81,8 @@ class Ledgers:
         self._owner: str | None = None
         self._marked: tuple[int, bool] | None = None  # the row that `begin` has made dirty, and whether it was there
         self._begun_line = ""
+        self._kept = KeptMigrations(database, sqlx_table)
+        self._keeps = False
 
     def of(self, database: Database) -> Ledgers:
         """Return the ledgers of another database, by the same names."""
@@ -101,8 +105,18 @@ class Ledgers:
         running = dict(self._running(log))
         return Recorded(sqlx, yoyo, log, yoyo_is_running, running, runner, tuple(notes), has_table, self._own_table)
 
-    def create(self) -> None:
-        """Create the tables of both ledgers where they are missing, in the caller's transaction."""
+    def read_kept(self, versions: Iterable[int], recorded: Recorded) -> tuple[Migration, ...]:
+        """Return what the database keeps of installed versions, for those that have no file."""
+        return self._kept.read(versions, recorded.sqlx)
+
+    def create(self, *, keeps: bool = False) -> None:
+        """Create the tables of both ledgers where they are missing, in the caller's transaction.
+
+        With `keeps` also the one in which the database keeps what migrations say to older releases.
+        """
+        if keeps:
+            self._keeps = True
+            self._kept.create()
         if self._database.rows_or_none(self._sql(SELECT_NOTHING)) is None:
             self._execute(self._database.sql.create_sqlx_table)
             self._backend.set_time()
@@ -113,7 +127,8 @@ class Ledgers:
         tables = {"sqlx": unquoted(self._sqlx_table), "yoyo": self._yoyo_table, "log": YOYO_LOG}
         tables["version"] = YOYO_VERSION
         gone = (key for key in tables if self._rows(f"SELECT 1 FROM {{{key}}} LIMIT 0") is None)
-        return frozenset(tables[key] for key in gone)
+        kept = {KEPT_TABLE} if self._keeps and not self._kept.exists() else set[str]()
+        return frozenset(tables[key] for key in gone) | kept
 
     def record(self, step: Step, elapsed_ns: int = _UNKNOWN_TIME) -> None:
         """Write that a migration is installed: sqlx's row, yoyo's row, and a line in yoyo's log.
@@ -128,6 +143,7 @@ class Ledgers:
         self._backend.mark_one(migration, log=False)
         self._log_installed(step)
         self._check(migration, installed=True, checksum=migration.checksum if is_new else None, is_new=is_new)
+        self._kept.write(migration)
 
     def record_all(self, done: Mapping[Step, int]) -> None:
         """Write the same as `record` for several steps and their nanoseconds, in fewer statements.
@@ -146,6 +162,8 @@ class Ledgers:
         written = {record.version: record for record in records}
         comments = {step: self._comment_installed(step, written[step.migration.version]) for step in done}
         self._backend.record_all(comments, moments)
+        for step in done:
+            self._kept.write(step.migration)
 
     def _facts(self, step: Step, elapsed_ns: int = _UNKNOWN_TIME) -> dict[str, object]:
         """Return the values of sqlx's row, as of now."""
@@ -165,35 +183,29 @@ class Ledgers:
         self._backend.unmark_one(step.migration, log=False)
         self._log(step, NO_ROW)
         self._check(step.migration, installed=False)
+        self._kept.delete(step.migration)
 
     def repair(self, step: Step) -> None:
         """Write the checksum of an edited file into sqlx's row, and why into yoyo's log."""
-        migration = step.migration
-        facts = {"version": migration.version, "checksum": migration.checksum, "description": migration.description}
-        self._execute(UPDATE_SQLX_ROW, facts)
+        self._execute(UPDATE_SQLX_ROW, self._facts(step))
         self.record(step)
-        self._check(migration, installed=True, checksum=migration.checksum)
+        self._check(step.migration, installed=True, checksum=step.migration.checksum)
 
     def rename(self, step: Step) -> None:
         """Give the rows of an installed migration the version and the id that its file has now."""
         rename, migration = step.renamed_from, step.migration
         assert rename is not None
-        self._backend.set_time()
+        row = {**self._facts(step, rename.sqlx.execution_time), "installed_on": rename.sqlx.installed_on}
         facts = {"old_version": rename.sqlx.version, "old_checksum": rename.sqlx.checksum}
         self._execute(DELETE_RENAMED_ROW, facts)
         self._execute(DELETE_SQLX_ROW, {"version": migration.version})
-        row = {
-            "version": migration.version,
-            "description": migration.description,
-            "installed_on": rename.sqlx.installed_on,
-            "checksum": migration.checksum,
-            "execution_time": rename.sqlx.execution_time,
-        }
         self._execute(INSERT_RENAMED_ROW, row)
         self._erase_old_ids(step, rename.old_ids)
         self._backend.mark_one(migration, log=False)
         self._log_installed(step)
         self._check(migration, installed=True, checksum=migration.checksum)
+        self._kept.delete(migration, rename.sqlx.version)
+        self._kept.write(migration)
 
     def _erase_old_ids(self, step: Step, old_ids: tuple[str, ...]) -> None:
         """Remove what yoyo's ledger and log have by other names of a migration; its own line in the log comes after."""

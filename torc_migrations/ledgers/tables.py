@@ -13,6 +13,7 @@ YOYO_LOG = "_yoyo_log"
 YOYO_VERSION = "_yoyo_version"
 YOYO_LOCK = "yoyo_lock"
 SQLX_TABLE = "_sqlx_migrations"
+KEPT_TABLE = "_torc_migrations"  # ours: see `kept.py`
 
 
 def ledger_names(database: Database, yoyo_table: str, sqlx_table: str) -> dict[str, str]:

@@ -245,12 +245,13 @@ def _check_tables(migration_table: str, sqlx_table: str) -> None:
     """Keep the tables of yoyo and sqlx apart, and sqlx's out of the tables of a connection."""
     if (migration_table, sqlx_table) == ("_yoyo_migration", "_sqlx_migrations"):
         return
-    from torc_migrations.ledgers.tables import YOYO_LOCK, YOYO_LOG, YOYO_VERSION, unquoted
+    from torc_migrations.ledgers.tables import KEPT_TABLE, YOYO_LOCK, YOYO_LOG, YOYO_VERSION, unquoted
 
     yoyo, sqlx = migration_table.lower(), unquoted(sqlx_table).lower()
-    if yoyo in (YOYO_LOG, YOYO_VERSION, YOYO_LOCK):
+    others = (YOYO_LOG, YOYO_VERSION, YOYO_LOCK, KEPT_TABLE)
+    if yoyo in others:
         raise BadOptionValue("migration_table", migration_table, "another table than the other ones of yoyo")
-    if sqlx in (yoyo, YOYO_LOG, YOYO_VERSION, YOYO_LOCK):
+    if sqlx in (yoyo, *others):
         raise BadOptionValue("sqlx_table", sqlx_table, "another table than those of yoyo")
     if sqlx_table.lower().startswith("temp."):
         raise BadOptionValue(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
-from torc_migrations.databases.interface import Change, Contents
+from torc_migrations.databases.results.contents import Change, Contents
 from torc_migrations.formatting import lowered
 
 _Value = TypeVar("_Value")

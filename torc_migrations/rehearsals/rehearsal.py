@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import cast
 
-from torc_migrations.databases.interface import Change, Contents, Database, Effects, RecordedEffects, RowReading
+from torc_migrations.databases.interface import Database, Effects, RecordedEffects, RowReading
+from torc_migrations.databases.results.contents import Change, Contents
 from torc_migrations.databases.results.rehearsals import ON_A_COPY
-from torc_migrations.databases.violations import new_violations, newly_broken
+from torc_migrations.databases.results.violations import new_violations, newly_broken
 from torc_migrations.errors import MigrationError, NotRehearsable, NotSupported
 from torc_migrations.formatting import lowered
 from torc_migrations.history.steps import Outcome, Plan, Report, Step

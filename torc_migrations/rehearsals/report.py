@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from torc_migrations.databases.results.rehearsals import ON_A_COPY, RehearsalPlace
 from torc_migrations.databases.results.statements import StatementTime
-from torc_migrations.databases.violations import BrokenObject, Violation
+from torc_migrations.databases.results.violations import BrokenObject, Violation
 from torc_migrations.errors import RowsLost
 from torc_migrations.formatting import duration_text, one_line
 from torc_migrations.history.steps import Outcome, Report, skipped_text

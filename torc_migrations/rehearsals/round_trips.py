@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from torc_migrations.databases.interface import Change, Contents, RecordedEffects, RowReading, Table
-from torc_migrations.databases.violations import BrokenObject, Violation, new_violations
+from torc_migrations.databases.interface import RecordedEffects, RowReading
+from torc_migrations.databases.results.contents import Change, Contents, Table
+from torc_migrations.databases.results.violations import BrokenObject, Violation, new_violations
 from torc_migrations.errors import BadScript, MigrationError, NotRehearsable, StepFailed
 from torc_migrations.formatting import lowered, one_line, portion
 from torc_migrations.history.planning import plan_exactly

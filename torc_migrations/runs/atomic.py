@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter_ns
 
 from torc_migrations.databases.interface import Effects, Savepoint, ScriptMode
-from torc_migrations.databases.violations import Violation, new_violations
+from torc_migrations.databases.results.violations import Violation, new_violations
 from torc_migrations.errors import BadScript, StepFailed
 from torc_migrations.history.steps import Outcome, Step
 from torc_migrations.runs.refusals import refuse_broken, run_guarded, violations_of
@@ -88,9 +88,9 @@ class AtomicRun(Run):
                 with self._database.savepoint():  # whose end releases the savepoints that a script has left
                     effects = run_guarded(self._session, step)
                 elapsed_ns = perf_counter_ns() - started
-                wrote_ledgers = self._check_ledgers(step, step.script, effects)
+                wrote_ledgers = self._touched_ledgers(step, step.script, effects)
                 done.append(effects)
-            disturbed = self._write(step, elapsed_ns)
+            disturbed = self._session.write(step, elapsed_ns)
             if disturbed and step.script and not wrote_ledgers:
                 self._session.refuse_disturbed(step)
             outcomes.append(Outcome(step, elapsed_ns))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
-from torc_migrations.databases.interface import Contents
+from torc_migrations.databases.results.contents import Contents
+from torc_migrations.history.comparison import settle
 from torc_migrations.history.evidence import Evidence, Made, Trial
-from torc_migrations.history.status import Status, settle
+from torc_migrations.history.status import Status
 from torc_migrations.runs.scratch import try_migrations
 from torc_migrations.runs.session import Session
 

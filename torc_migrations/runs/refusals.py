@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 
 from torc_migrations.databases.interface import Effects, ScriptMode
-from torc_migrations.databases.violations import BrokenObject, Soundness, Violation, newly_broken
+from torc_migrations.databases.results.violations import BrokenObject, Soundness, Violation, newly_broken
 from torc_migrations.errors import (
     BadScript,
     ExecutionFailed,

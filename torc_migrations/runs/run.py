@@ -8,7 +8,7 @@ from time import perf_counter, perf_counter_ns
 from typing import TypeAlias
 
 from torc_migrations.databases.interface import Effects, Progress, Savepoint, ScriptMode
-from torc_migrations.databases.violations import new_violations
+from torc_migrations.databases.results.violations import new_violations
 from torc_migrations.databases.waiting import raise_if_stopped, stoppable
 from torc_migrations.errors import DatabaseFailed, ExecutionFailed, MigrationError
 from torc_migrations.history.planning import plan_settling
@@ -67,10 +67,11 @@ class Run:
         self._steps = deque[Step]()
         self._modes: dict[Script, ScriptMode] = {}
         self._group = group if session.database.may_group else 0.0
-        self._savepoint: Savepoint | None = None  # of the step that was performed last
+        self._savepoint: Savepoint | None = None  # of the step that is performed, or was performed last
         self._failure: BaseException | None = None  # of a step, while what came before it is committed
         self._feed = session.feed
         self._records = Records(session)
+        self._last: Step  # that was performed last
         self._done = 0  # how many steps are committed, or performed in a transaction that is open
         self._failed: Step | None = None  # that step, before which the group ends that repeats what was lost with it
 
@@ -134,6 +135,7 @@ class Run:
         for step in self._steps:
             if step.script:
                 self._mode(step.script)
+            _ = step.migration.kept_down  # is read with them
 
     def _mode(self, script: Script) -> ScriptMode:
         if script not in self._modes:
@@ -174,7 +176,7 @@ class Run:
         return self._perform_group()
 
     def _script_for_session(self) -> Script | None:
-        """Return the script whose directives hold for the session."""
+        """Return the script whose directives hold for the session, that of the next step; `AtomicRun` has all."""
         return self._steps[0].script
 
     def _perform_group(self) -> list[Outcome]:
@@ -319,9 +321,9 @@ class Run:
 
     def _record(self, step: Step, script: Script | None, effects: Effects | None, elapsed_ns: int) -> list[Outcome]:
         """Write the records of a step, and settle what its script has written into a ledger."""
-        wrote_ledgers = script is not None and effects is not None and self._check_ledgers(step, script, effects)
+        wrote_ledgers = script is not None and effects is not None and self._touched_ledgers(step, script, effects)
         waits = self._records.add(step, elapsed_ns, may_wait=not wrote_ledgers)
-        if not waits and self._write(step, elapsed_ns) and script is not None and not wrote_ledgers:
+        if not waits and self._session.write(step, elapsed_ns) and script is not None and not wrote_ledgers:
             self._session.refuse_disturbed(step)
         return [Outcome(step, elapsed_ns), *(self._settle() if wrote_ledgers else ())]
 
@@ -355,7 +357,7 @@ class Run:
             try:
                 with self._database.transaction():
                     self._begin_writing(step)
-                    self._write(step, elapsed_ns)
+                    self._session.write(step, elapsed_ns)
                     self._ledgers.forget_begun(step)
                     return self._settle()
             except DatabaseFailed as error:
@@ -378,21 +380,23 @@ class Run:
         if not self._is_next(step) or (self._session.runner and step.script):
             raise Overtaken
         self._safeguard.begin_writing(self._database, self._session.latest)
-        self._ledgers.create()
+        self._ledgers.create(keeps=self._session.keeps)
 
     def _is_next(self, step: Step) -> bool:
+        """Return whether the plan goes on with this step; `AtomicRun` asks for its whole plan."""
         return bool(self._steps) and self._steps[0] == step
 
-    def _check_ledgers(self, step: Step, script: Script, effects: Effects) -> bool:
-        """Refuse a script that drops a table of a ledger; return whether it may have written into one."""
+    def _touched_ledgers(self, step: Step, script: Script, effects: Effects) -> bool:
+        """Return whether a script may have written into a ledger; refuse one that has dropped a table of a ledger."""
         return refuse_lost_ledger(self._session, step, effects) or self._mode(script) is ScriptMode.OWN_COMMITS
 
     def _settle(self) -> list[Outcome]:
         """Write and erase what a ledger lacks or still has, after a script that may have written into it."""
         steps = plan_settling(self._session.read()).steps
         for step in steps:
-            self._write(step, 0)
+            self._session.write(step, 0)
         return [Outcome(step, 0) for step in steps]
 
     def _write(self, step: Step, elapsed_ns: int) -> bool:
+        """Write the records of a step as `Session.write` does; a rehearsal looks at its copy after each."""
         return self._session.write(step, elapsed_ns)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import cast
 
-from torc_migrations.databases.interface import Change, Database, Effects, RecordedEffects, RowReading, ScriptMode
+from torc_migrations.databases.interface import Database, Effects, RecordedEffects, RowReading, ScriptMode
+from torc_migrations.databases.results.contents import Change
 from torc_migrations.errors import MigrationError, NotRehearsable, NotThere, StepFailed, VersionNotPresent
 from torc_migrations.history.evidence import Made, Trial
 from torc_migrations.history.steps import Action, Step

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from dataclasses import replace
 
 from torc_migrations.databases.interface import Database
 from torc_migrations.databases.waiting import Wait
 from torc_migrations.errors import DatabaseFailed, OtherSchema
+from torc_migrations.history.comparison import compare
 from torc_migrations.history.evidence import Trial
 from torc_migrations.history.records import Recorded
-from torc_migrations.history.status import State, Status, compare
+from torc_migrations.history.status import State, Status
 from torc_migrations.history.steps import Action, Direction, Plan, Step
 from torc_migrations.ledgers.ledgers import Ledgers
 from torc_migrations.log import log
@@ -117,6 +119,9 @@ class Session:
         self._read_at = self.database.last_change()
         self._planned_from = self.ledgers.read()
         status = compare(self.source, self._planned_from)
+        if status.missing:
+            kept = self.ledgers.read_kept(status.missing, self._planned_from)
+            status = replace(status, kept=tuple(map(self.source.as_chosen, kept)))
         self.latest = status.latest
         self.runner = next(iter(self._planned_from.running.values()), self._planned_from.runner)
         return status
@@ -133,6 +138,11 @@ class Session:
         status = self._read_to_plan()
         # Where the schema was looked at, it may have changed though the ledgers have not.
         return None if self._planned_from == before and self.trial is None else status
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a migration of the source says to older releases what they need."""
+        return any(migration.compatible_from is not None for migration in self.source.migrations)
 
     def wait_for_runner(self) -> Status:
         """Wait while another process runs a script outside a transaction; return the status after it.

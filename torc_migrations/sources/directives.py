@@ -10,7 +10,8 @@ from typing import NamedTuple
 from torc_migrations.sources.text import comment_lines
 
 _FIRST = b"-- no-transaction"
-_DIRECTIVE = re.compile(rb"\s*--\s*(transactional|depends|foreign-keys)\s*:(.*)", re.DOTALL)
+_DIRECTIVE = re.compile(rb"\s*--\s*(transactional|depends|foreign-keys|compatible-from)\s*:(.*)", re.DOTALL)
+_VERSION = re.compile(r"\d{1,18}", re.ASCII)
 # What SQLite takes for ON: https://sqlite.org/pragma.html#syntax. Possessive, because otherwise the expression keeps
 # where each repetition began: a hundred bytes for each blank.
 _HEAD_PRAGMA = re.compile(
@@ -30,12 +31,14 @@ class Directives(NamedTuple):
     `transactional` is False for `-- no-transaction` and `-- transactional: false`; `foreign_keys` is True for
     `-- foreign-keys: on`, and where the first statement is `PRAGMA foreign_keys = ON`; `depends` are the ids in
     `-- depends:` lines. `says_foreign_keys`: whether a directive, or an option, says what `foreign_keys` is.
+    `compatible_from` is the version in `-- compatible-from:`, or None.
     """
 
     transactional: bool = True
     foreign_keys: bool = False
     depends: tuple[str, ...] = ()
     says_foreign_keys: bool = False
+    compatible_from: int | None = None
 
 
 _NO_DIRECTIVES = Directives()
@@ -52,15 +55,18 @@ def read_directives(sql: bytes) -> Directives:
         return Directives(foreign_keys=True) if foreign_keys else _NO_DIRECTIVES
     transactional = not sql.startswith(_FIRST)
     says_foreign_keys = False
+    compatible_from: int | None = None
     depends: list[str] = []
     for name, value in _directive_lines(sql):
         if name == "transactional":
             transactional = _choice(name, value, {"true": transactional, "false": False})
         elif name == "foreign-keys":
             foreign_keys, says_foreign_keys = _choice(name, value, {"on": True, "off": False}), True
+        elif name == "compatible-from":
+            compatible_from = _version(name, value)
         else:
             depends += value.split()
-    return Directives(transactional, foreign_keys, tuple(depends), says_foreign_keys)
+    return Directives(transactional, foreign_keys, tuple(depends), says_foreign_keys, compatible_from)
 
 
 def _directive_lines(sql: bytes) -> Iterator[tuple[str, str]]:
@@ -87,6 +93,12 @@ def _choice(name: str, value: str, choices: dict[str, bool]) -> bool:
     return choices[value.lower()]
 
 
+def _version(name: str, value: str) -> int:
+    if not _VERSION.fullmatch(value):
+        raise ValueError(f"`-- {name}:` takes a version, not {value!r}")
+    return int(value)
+
+
 # Comments that nobody writes but for a directive. Words behind them make them prose.
 _NO = rb"(?:false|off|none|no|0|disabled?)"
 _YES = rb"(?:on|true|yes|1|enabled?)"
@@ -106,6 +118,7 @@ _MEANT = {
     "foreign-keys": rb"(?:enable[-_ ])?foreign[-_ ]?keys?[ \t]*(?:[:=]|[ \t])[ \t]*" + _YES + _END,
     "depends": rb"(?:depend\w*|requires?)(?:[-_ ]on)?[ \t]*[:=][ \t]*[0-9]\S*.*\Z"
     rb"|depend\w*(?:[-_ ]on)?[ \t]+[0-9]\S*\Z",
+    "compatible-from": rb"compatible[-_ ]?from[ \t]*[:=]?[ \t]*[0-9]+[ \t]*\Z",
 }
 _MEANT_NAMES = tuple(_MEANT)
 _DASHES = re.compile(rb"-+[ \t]*")
@@ -116,12 +129,14 @@ _VALUES = {
     "transactional": re.compile(_NO + _END, re.IGNORECASE),
     "foreign-keys": re.compile(_YES + _END, re.IGNORECASE),
     "depends": re.compile(rb"[0-9]"),
+    "compatible-from": re.compile(rb"[0-9]+[ \t]*\Z"),
 }
 _CLOSE = 0.8
 _NOW = {
     "transactional": "the script runs inside a transaction; write `-- no-transaction` as the first bytes of the file",
     "foreign-keys": "foreign keys are off while the script runs; write `-- foreign-keys: on` above the first statement",
     "depends": "no dependency is checked; write `-- depends: ID` above the first statement",
+    "compatible-from": "every older release is let in; write `-- compatible-from: VERSION` above the first statement",
 }
 
 

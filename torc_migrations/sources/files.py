@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from codecs import utf_8_decode
+from contextlib import suppress
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ SHIPPED = "the torc schema that ships with this package"
 _BINARY = getattr(os, "O_BINARY", 0)  # without it Windows would change line endings
 _PIECE = 65_536
 _FEW = 3
+_LEVELS = 3
+_SQLITE_HEADER = b"SQLite format 3\0"  # https://sqlite.org/fileformat.html#magic_header_string
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a FIFO",
@@ -109,9 +112,7 @@ def _directory_files(directory: str) -> list[File]:
             command_hint="name an existing one with --source",
         ) from error
     except NotADirectoryError as error:
-        raise SourceError(
-            directory, f"{directory!r} is not a directory", hint="name the directory that it is in"
-        ) from error
+        raise _not_a_directory(directory) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error  # a NUL in the name is a ValueError
         raise SourceError(directory, f"cannot read the directory {directory!r}: {reason}") from error
@@ -119,12 +120,27 @@ def _directory_files(directory: str) -> list[File]:
     return files
 
 
+def _not_a_directory(path: str) -> SourceError:
+    sentence = f"{path!r} is not a directory"
+    with suppress(OSError), open(path, "rb") as file:
+        if file.read(len(_SQLITE_HEADER)) == _SQLITE_HEADER:
+            return SourceError(
+                path,
+                f"{sentence}, but a SQLite database",
+                hint="name the directory of migrations as the source",
+                command_hint="name a database with --database, and the directory of migrations with --source",
+            )
+    return SourceError(path, sentence, hint="name the directory that it is in")
+
+
 def directories_with_sql(directory: str | os.PathLike[str]) -> list[str]:
-    """Return the subdirectories of a directory that have SQL in them, at any depth; three at most."""
-    found = []
-    for path, directories, files in os.walk(directory):
-        directories.sort()
-        if path != os.fspath(directory) and any(file.endswith(".sql") for file in files):
+    """Return directories below a directory that have SQL in them: three at most, and down to the third level."""
+    found: list[str] = []
+    top = os.fspath(directory)
+    for path, directories, files in os.walk(top):
+        level = path.removeprefix(top).count(os.sep)
+        directories[:] = sorted(directories) if level < _LEVELS else []
+        if path != top and any(file.endswith(".sql") for file in files):
             found.append(path)
             if len(found) == _FEW:
                 break

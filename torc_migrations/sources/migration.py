@@ -33,6 +33,19 @@ class Script:
         self._directives: Directives | None = None
         self._foreign_keys = foreign_keys
 
+    @classmethod
+    def of_text(cls, path: str, sql: bytes) -> Script:
+        """Return a script that is in no file, with a name in the place of a path.
+
+        Raises:
+            BadScript: it is not UTF-8, or has a NUL in it.
+        """
+        if (offset := find_bad_byte(sql)) is not None:
+            raise _bad_byte(path, sql, offset)
+        script = cls(path)
+        script._sql = sql
+        return script
+
     def with_foreign_keys(self, value: bool) -> Script:
         """Return the same script, which says that foreign keys are on, or off, whatever is written in it."""
         script = Script(self._location, foreign_keys=value)
@@ -128,6 +141,8 @@ class Migration:
         hash: the SHA-256 of the id in hexadecimal, which is the migration's key in yoyo's ledger.
         down_description: the words in the down file's name, or empty where they are those of the up file.
         ignored_chars: the characters that are left out of the checksum.
+        compatible_from: the version in the `-- compatible-from:` line of the up script, or None: what an older release
+            must have at least, to work on a database with this migration.
     """
 
     id: str
@@ -140,11 +155,17 @@ class Migration:
     hash: str
     down_description: str = ""
     ignored_chars: str = ""
+    compatible_from: int | None = None
 
     @property
     def reversible(self) -> bool:
         """Whether there is a down script."""
         return self.down is not None
+
+    @property
+    def kept_down(self) -> bytes | None:
+        """The down script that the database keeps for older releases, if the migration says anything to them."""
+        return self.down.sql if self.down is not None and self.compatible_from is not None else None
 
     def with_foreign_keys(self, value: bool) -> Migration:
         """Return the same migration, whose scripts say that foreign keys are on, or off."""

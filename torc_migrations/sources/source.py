@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from torc_migrations.errors import BadDependency, DuplicateVersion, MixedLayout, SourceError
+from torc_migrations.errors import BadDependency, BadScript, DuplicateVersion, MixedLayout, SourceError
 from torc_migrations.sources.checksums import checksum, yoyo_hash
 from torc_migrations.sources.files import File, directories_with_sql, find_no_files, has_directory_each, list_files
 from torc_migrations.sources.migration import Migration, Script
@@ -31,6 +31,7 @@ class Source:
     `migrations` are by ascending version; `notes` are sentences about files that were ignored, and about directives in
     up scripts that are misspelt; `warnings` are those about names that an upgrade repeats. `hooks` are yoyo's
     post-apply scripts, which run whenever migrations were applied: migrations of version 0 that are never installed.
+    `foreign_keys` is what was chosen for its scripts.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Source:
     notes: tuple[str, ...] = ()
     hooks: tuple[Migration, ...] = ()
     warnings: tuple[str, ...] = ()
+    foreign_keys: ForeignKeys = "script"
 
     def with_foreign_keys(self, choice: ForeignKeys) -> Source:
         """Return the same source, whose scripts say of foreign keys what is chosen: for all of them, or by version.
@@ -54,7 +56,11 @@ class Source:
         notes = tuple(
             f"foreign keys are chosen for {version}, which the source does not have" for version in sorted(named)
         )
-        return replace(self, migrations=migrations, hooks=hooks, notes=(*self.notes, *notes))
+        return replace(self, migrations=migrations, hooks=hooks, notes=(*self.notes, *notes), foreign_keys=choice)
+
+    def as_chosen(self, migration: Migration) -> Migration:
+        """Return a migration that is not of this source, whose scripts say of foreign keys what is chosen for it."""
+        return migration if self.foreign_keys == "script" else _with_foreign_keys(migration, self.foreign_keys)
 
 
 def _with_foreign_keys(migration: Migration, choice: ForeignKeys) -> Migration:
@@ -89,6 +95,10 @@ def discover(source: SourceLike = None, *, ignored_chars: str = "") -> Source:
 def _read(named: Named, ignored_chars: str) -> Migration:
     up = Script(named.up)
     sql = up.sql
+    compatible_from = up.directives.compatible_from if sql.find(b"compatible-from") >= 0 else None
+    if compatible_from is not None and compatible_from > named.version:
+        reason = f"`-- compatible-from: {compatible_from}` is newer than the migration itself, {named.version}"
+        raise BadScript(up.path, f"{up.path}: {reason}")
     return Migration(
         named.id,
         named.version,
@@ -100,26 +110,30 @@ def _read(named: Named, ignored_chars: str) -> Migration:
         yoyo_hash(named.id),
         named.down_description,
         ignored_chars,
+        compatible_from,
     )
 
 
 def _no_migration(name: str, files: list[File], source: object) -> SourceError:
     """Return the error for a source without a migration, which says where the SQL is that was not read."""
     sql = [file for file, _ in files if file.lower().endswith(".sql")]
-    hint = "`torc-migrations new DESCRIPTION` writes one"
+    hint, command_hint = "`torc-migrations new DESCRIPTION` writes one", None
     if sql:
         hint = (
             f"{sql[0]!r} is no name of a migration: name the files VERSION_DESCRIPTION.sql, as 0001_create_users.sql; "
             "the version is a number"
         )
     elif isinstance(source, (str, os.PathLike)) and (below := directories_with_sql(source)):
-        hint = f"subdirectories are not read; name {' and '.join(map(repr, below))} as the source"
+        where = ", ".join(map(repr, below))
+        hint = f"subdirectories are not read; SQL is in {where}: name one as the source"
+        command_hint = f"subdirectories are not read; SQL is in {where}: name one with --source"
         if has_directory_each(below):
             hint = (
                 "each migration has a directory of its own here: make one directory of files named "
                 "VERSION_DESCRIPTION.up.sql and VERSION_DESCRIPTION.down.sql; the version is a number"
             )
-    return SourceError(name, f"there is no migration in {name}", hint=hint)
+            command_hint = None
+    return SourceError(name, f"there is no migration in {name}", hint=hint, command_hint=command_hint)
 
 
 def _script_notes(script: Script) -> Iterator[str]:

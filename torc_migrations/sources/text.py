@@ -7,6 +7,7 @@ from codecs import BOM_UTF8 as BOM
 from typing import TYPE_CHECKING, NamedTuple
 
 from torc_migrations.errors import BadScript
+from torc_migrations.formatting import columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +46,7 @@ def frame(path: str, where: Place) -> str:
     width = max(4, len(number) + 3)
     shown, before = _window(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", where.text), where.column - 1)
     # Tabs are kept in the line of the caret, so that it is below its letter whatever their width.
-    blank = "".join(letter if letter == "\t" else " " for letter in before)
+    blank = "".join(letter if letter == "\t" else " " * columns(letter) for letter in before)
     return f"  --> {path}:{where.line}:{where.column}\n{number:>{width}} | {shown}\n{'':{width}} | {blank}^"
 
 

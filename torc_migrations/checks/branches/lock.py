@@ -60,7 +60,7 @@ def check_lock(source: Source) -> CheckResult:
     """
     locked = [each for each in _directories(source) if os.path.lexists(each.path)]
     if not locked:
-        return CheckResult(CHECK, skipped=f"there is no {LOCK}; `check lock --write` writes one")
+        return CheckResult(CHECK, skipped=f"there is no {LOCK}; `torc-migrations check lock --write` writes one")
     return CheckResult(CHECK, tuple(finding for each in locked for finding in _check(each)))
 
 

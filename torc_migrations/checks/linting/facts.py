@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from torc_migrations.databases.interface import Database, RecordedEffects
+from torc_migrations.databases.results.violations import BrokenObject, Soundness, newly_broken
 from torc_migrations.databases.sqlite.catalog.definitions import Definition
 from torc_migrations.databases.sqlite.database import SQLiteDatabase, sqlite_only
 from torc_migrations.databases.sqlite.schemas.definitions import (
@@ -18,7 +19,6 @@ from torc_migrations.databases.sqlite.schemas.definitions import (
     read_foreign_keys,
     read_indexed_columns,
 )
-from torc_migrations.databases.violations import BrokenObject, Soundness, newly_broken
 from torc_migrations.formatting import lowered
 from torc_migrations.history.steps import Outcome
 from torc_migrations.sources.migration import Migration

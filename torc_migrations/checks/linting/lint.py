@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from torc_migrations.checks.findings import CheckFinding, CheckResult
 from torc_migrations.checks.linting.allowances import read_allowances
 from torc_migrations.checks.linting.rules import CHECK, ON_REQUEST, OTHER_RULES, RULES, Scene
+from torc_migrations.checks.linting.squawk import server_version, squawk_findings
 from torc_migrations.checks.linting.trial import Scope, Trial, find_scope, planner_of, run_trial, scene
 from torc_migrations.configured import leniency_of, open_session
 from torc_migrations.errors import BadOptionValue, BadScript, MigrationError, NotRehearsable, StepFailed
@@ -34,6 +35,8 @@ def check_lint(
     On a copy what is pending runs, with the rows that are there. Where nothing is installed, or there is no database,
     all migrations run on an empty database. A comment in a script allows a rule: `-- torc: allow RULE, because REASON`.
 
+    For PostgreSQL nothing runs: squawk reads the scripts, if it is installed.
+
     Args:
         migrator: the source, and the database.
         has_database: whether the database is looked at.
@@ -49,13 +52,12 @@ def check_lint(
         if rule not in RULES:
             raise BadOptionValue("rules", rule, f"names of {', '.join(sorted(ON_REQUEST))}")
     with open_session(migrator) as session:
-        if trial is None:
-            scope = find_scope(session, migrator, has_database=has_database, base=base)
-            trial = run_trial(session, migrator, scope)
-        scope = trial.scope
-        found = [*_edited(scope, base)]
-        if scope.chosen:
-            found += _without_down(session.source.migrations, scope.chosen)
+        scope = trial.scope if trial else find_scope(session, migrator, has_database=has_database, base=base)
+        found = [*_edited(scope, base), *_without_down(session.source.migrations, scope.chosen)]
+        if trial is None and (version := server_version(session.database)) is not None:
+            found += squawk_findings(session.database, version, scope.chosen)
+        else:
+            trial = trial or run_trial(session, migrator, scope)
             found += _by_rules(trial, rules)
             found += _not_undone(session, migrator, trial)
         return CheckResult(CHECK, tuple(_allowed(session.source.migrations, scope.chosen, found)))

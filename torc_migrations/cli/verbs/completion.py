@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from torc_migrations.errors import BadArguments
+from torc_migrations.errors import MissingLibrary
 
 if TYPE_CHECKING:
     from argparse import Action, ArgumentParser, Namespace, _SubParsersAction
@@ -37,7 +37,7 @@ def add_parser(subparsers: _SubParsersAction[Any], _: Parents) -> None:
         description="Write the script with which a shell completes verbs, options and their values.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("shell", choices=SHELLS, help="the shell that reads the script")
+    parser.add_argument("shell", metavar="SHELL", choices=SHELLS, help="bash, zsh or fish")
     parser.set_defaults(run=run)
 
 
@@ -46,10 +46,7 @@ def run(options: Namespace, terminal: Terminal) -> int:
     try:
         import shtab  # only this verb needs it
     except ImportError as error:
-        raise BadArguments(
-            "completion needs the library shtab, which cannot be imported",
-            hint='pip install "torc-migrations[completion]"',
-        ) from error
+        raise MissingLibrary("completion", "shtab", "completion") from error
 
     root = cast("ArgumentParser", options.make_root())
     for action in _actions(root):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING
 
+from torc_migrations.cli.advice import command_of
 from torc_migrations.cli.context import make_migrator
-from torc_migrations.formatting import masked
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
@@ -40,18 +39,6 @@ def add_parser(subparsers: _SubParsersAction[Any], parents: Parents) -> None:
 
 def run(options: Namespace, terminal: Terminal) -> int:
     """Run the verb and return the exit status."""
-    diagnosis = make_migrator(options, terminal).diagnose().advising(_command(options))
+    diagnosis = make_migrator(options, terminal).diagnose().advising(command_of(options))
     terminal.print_report(diagnosis, as_json=options.json)
     return 0 if diagnosis.healthy else WRONG
-
-
-def _command(options: Namespace) -> str:
-    """Return the beginning of a command that names the same database and source as this one."""
-    words = ["torc-migrations"]
-    if options.database is not None:
-        words += ["-d", masked(options.database)]
-    for source in options.source or ():
-        words += ["-s", source]
-    if options.torc:
-        words.append("--torc")
-    return " ".join(map(quote, words))

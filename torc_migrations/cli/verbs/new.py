@@ -219,6 +219,10 @@ def new_migration(
         raise SourceError(
             directory, f"{description!r} contains a control character", hint="describe the change in a few words"
         )
+    if not _is_unicode(description):
+        raise SourceError(
+            directory, f"{description!r} has bytes that are not UTF-8", hint="describe the change in a few words"
+        )
     words = re.sub(r"\s", "_", description)
     if not words.strip("_") or re.search(r"[/\\]", words) or _ENDS_LIKE_A_SUFFIX.search(words):
         raise SourceError(
@@ -236,6 +240,11 @@ def new_migration(
     paths = write_files(directory, texts)
     _write_lock(directory)
     return paths
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether a text has no bytes that Python could not decode (PEP 383)."""
+    return not any("\udc80" <= letter <= "\udcff" for letter in text)
 
 
 def _existing(directory: str) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
 from torc_migrations.cli.context import make_migrator
@@ -55,7 +56,7 @@ def add_parser(subparsers: _SubParsersAction[Any], parents: Parents) -> None:
     what.add_argument(
         "--resume-after",
         metavar="N",
-        type=version,
+        type=_statement,
         help="run a script that was interrupted from statement N + 1",
     )
     what.add_argument("--mark", action="store_true", help="record migrations as installed")
@@ -87,6 +88,12 @@ def run(options: Namespace, terminal: Terminal) -> int:
         )
         print_changes(report, options, terminal)
     return 0
+
+
+def _statement(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise ArgumentTypeError(f"{text!r} is not the number of a statement")
+    return int(text)
 
 
 def _resume(migrator: Migrator, options: Namespace, terminal: Terminal) -> None:

@@ -84,7 +84,9 @@ def _list(options: Namespace, terminal: Terminal, path: str) -> int:
     terminal.print_text("".join(snapshot.as_text() for snapshot in snapshots))
     if not snapshots:
         where = options.path or os.path.dirname(os.path.realpath(path))
-        terminal.print_note(f"there is no snapshot of {path} in {where}; `upgrade --snapshot` makes one")
+        terminal.print_note(
+            f"there is no snapshot of {path} in {where}; `torc-migrations upgrade --snapshot` makes one"
+        )
     return 0
 
 

@@ -54,17 +54,21 @@ def add_parser(subparsers: _SubParsersAction[Any], parents: Parents) -> None:
         "--out-of-order",
         choices=("apply", "refuse"),
         default=SUPPRESS,
-        help="what to do with a pending migration that is older than an installed one (default: apply)",
+        help="what comes before installed ones (default: apply)",
+    )
+    parser.add_argument(
+        "--on-newer",
+        choices=("accept", "refuse"),
+        default=SUPPRESS,
+        help="a database that is ahead (default: refuse)",
     )
     parser.add_argument(
         "--on-drift",
         choices=("refuse", "warn"),
-        help="refuse or warn first if the database has another schema than its installed migrations make",
+        help="a schema that the installed ones do not make",
     )
     add_ignore(parser)
-    parser.add_argument(
-        "--from-dump", metavar="FILE", help="make an empty database from what `dump` has written, then apply the rest"
-    )
+    parser.add_argument("--from-dump", metavar="FILE", help="make an empty database from a `dump`, then apply the rest")
     parser.set_defaults(run=run)
 
 

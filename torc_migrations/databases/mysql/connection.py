@@ -139,7 +139,6 @@ class MySqlSession:
         self.number = int(row[1])
         self._quoting = _quoting(str(row[2]))
         self.version = str(row[3])
-        self.is_mariadb = "mariadb" in self.version.lower()
         found = self.run("SHOW VARIABLES LIKE 'wsrep_on'").fetchone()
         self.is_cluster = found is not None and found[1] == "ON"
 

@@ -10,24 +10,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from torc_migrations.databases.files import refuse_forked
-from torc_migrations.databases.interface import (
-    Contents,
-    DatabaseLike,
-    Functions,
-    OnStatement,
-    Progress,
-    RowReading,
-    ScriptMode,
-)
+from torc_migrations.databases.interface import DatabaseLike, Functions, OnStatement, Progress, RowReading, ScriptMode
+from torc_migrations.databases.lent import used_alone
 from torc_migrations.databases.mysql.connection import connect, quote_identifier
 from torc_migrations.databases.mysql.galera import LOCK_TABLE
 from torc_migrations.databases.mysql.ledger_sql import LEDGER_SQL
 from torc_migrations.databases.mysql.transactions import MySqlConnection
 from torc_migrations.databases.mysql.urls import MySqlAddress, parse_mysql_url
+from torc_migrations.databases.results.contents import Contents
 from torc_migrations.databases.results.rehearsals import ON_AN_EMPTY_DATABASE, RehearsalPlace, without_rows
 from torc_migrations.databases.servers.given import DEFAULT, ServerOptions
 from torc_migrations.databases.servers.unwatched import ServerEffects, Unwatched
-from torc_migrations.databases.waiting import used_alone
 from torc_migrations.errors import BadScript, CannotOpen
 
 if TYPE_CHECKING:

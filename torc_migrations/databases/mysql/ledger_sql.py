@@ -7,7 +7,6 @@ UTC; yoyo writes UTC in the server's time zone. Both are read as UTC whatever th
 from __future__ import annotations
 
 from torc_migrations.databases.interface import LedgerSql
-from torc_migrations.databases.mysql.galera import LOCK_TABLE
 
 _UTC = "CAST(COALESCE(CONVERT_TZ({column}, @@SESSION.time_zone, '+00:00'), {column}) AS CHAR(19))"
 _OF_YOYO = "CAST(COALESCE(CONVERT_TZ({column}, @@SESSION.time_zone, @@GLOBAL.time_zone), {column}) AS CHAR(19))"
@@ -26,6 +25,18 @@ CREATE TABLE IF NOT EXISTS {sqlx} (
     checksum BLOB NOT NULL,
     execution_time BIGINT NOT NULL
 ) ENGINE = InnoDB
+""",
+    create_kept_table="""
+CREATE TABLE IF NOT EXISTS {kept} (
+    ledger VARCHAR(255) NOT NULL,
+    version BIGINT NOT NULL,
+    id TEXT NOT NULL,
+    description TEXT NOT NULL,
+    checksum LONGBLOB NOT NULL,
+    compatible_from BIGINT NOT NULL,
+    down_script LONGBLOB,
+    PRIMARY KEY (ledger, version)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin
 """,
     select_sqlx_rows=f"""
         SELECT version, checksum, success, {_UTC.replace("{column}", "installed_on")}, execution_time, NULL, description
@@ -73,4 +84,3 @@ CREATE TABLE IF NOT EXISTS {sqlx} (
     WHERE NOT EXISTS (SELECT 1 FROM {sqlx} WHERE version = :version)
 """,
 )
-OUR_TABLES = frozenset({LOCK_TABLE})

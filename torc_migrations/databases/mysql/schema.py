@@ -6,8 +6,9 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any, Protocol
 
-from torc_migrations.databases.interface import Contents, RowReading, Table
+from torc_migrations.databases.interface import RowReading
 from torc_migrations.databases.mysql.connection import quote_identifier
+from torc_migrations.databases.results.contents import Contents, Table
 
 SELECT_TABLES = """
     SELECT table_name, table_type

@@ -10,15 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg
 
 from torc_migrations.databases.files import refuse_forked
-from torc_migrations.databases.interface import (
-    Contents,
-    DatabaseLike,
-    Functions,
-    OnStatement,
-    Progress,
-    RowReading,
-    ScriptMode,
-)
+from torc_migrations.databases.interface import DatabaseLike, Functions, OnStatement, Progress, RowReading, ScriptMode
+from torc_migrations.databases.lent import used_alone
 from torc_migrations.databases.postgresql import locks
 from torc_migrations.databases.postgresql.address import Address, connect, name_of, parse_address
 from torc_migrations.databases.postgresql.connection import PostgreSQLConnection
@@ -27,10 +20,10 @@ from torc_migrations.databases.postgresql.rehearsals.rolled_back import RolledBa
 from torc_migrations.databases.postgresql.scripts import modes
 from torc_migrations.databases.postgresql.scripts.runner import ScriptRunner, cut_is_needed
 from torc_migrations.databases.postgresql.scripts.statements import statements
+from torc_migrations.databases.results.contents import Contents
 from torc_migrations.databases.results.rehearsals import ON_A_COPY, ON_AN_EMPTY_DATABASE, RehearsalPlace, undone
 from torc_migrations.databases.servers.given import ServerOptions
 from torc_migrations.databases.servers.unwatched import Unwatched
-from torc_migrations.databases.waiting import used_alone
 from torc_migrations.errors import CannotOpen, NotSupported
 
 if TYPE_CHECKING:

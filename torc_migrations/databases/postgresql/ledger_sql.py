@@ -18,6 +18,18 @@ CREATE TABLE IF NOT EXISTS {sqlx} (
     execution_time BIGINT NOT NULL
 )
 """,
+    create_kept_table="""
+CREATE TABLE IF NOT EXISTS {kept} (
+    ledger TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    id TEXT NOT NULL,
+    description TEXT NOT NULL,
+    checksum BYTEA NOT NULL,
+    compatible_from BIGINT NOT NULL,
+    down_script BYTEA,
+    PRIMARY KEY (ledger, version)
+)
+""",
     select_sqlx_rows=f"""
         SELECT version, checksum, success, {_MOMENT.format("installed_on")}, execution_time, NULL, description
         FROM {{sqlx}}

@@ -6,7 +6,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from torc_migrations.databases.interface import Change, Contents, RowReading, Table
+from torc_migrations.databases.interface import RowReading
+from torc_migrations.databases.results.contents import Change, Contents, Table
 
 if TYPE_CHECKING:
     from torc_migrations.databases.interface import RecordedEffects

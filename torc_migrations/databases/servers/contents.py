@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from torc_migrations.databases.interface import Change
+from torc_migrations.databases.results.contents import Change
 
 if TYPE_CHECKING:
-    from torc_migrations.databases.interface import Contents, RecordedEffects
+    from torc_migrations.databases.interface import RecordedEffects
+    from torc_migrations.databases.results.contents import Contents
 
 
 class WholeContents:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torc_migrations.databases.violations import Soundness
+from torc_migrations.databases.results.violations import Soundness
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
     from torc_migrations.databases.interface import Breaker, Effects
-    from torc_migrations.databases.violations import BrokenObject, Violation
+    from torc_migrations.databases.results.violations import BrokenObject, Violation
     from torc_migrations.databases.waiting import Monitor
     from torc_migrations.errors import ExecutionFailed
     from torc_migrations.history.steps import Step

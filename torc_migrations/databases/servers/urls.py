@@ -93,7 +93,11 @@ def _host(text: str, name: str) -> tuple[str, str]:
 
 def _port(text: str, name: str) -> str:
     if text and not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
-        raise UrlError(name, f"{name!r} has a port that is no number from 1 to 65535", hint="write HOST:PORT")
+        raise UrlError(
+            name,
+            f"{name!r} has a port that is no number from 1 to 65535",
+            hint="write HOST:PORT; in a password write %23 for #, %2F for / and %3F for ?",
+        )
     return text
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Generator
 from functools import partial
-from threading import Event, Lock, Thread
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from torc_migrations.databases.waiting import Monitor
 
+if TYPE_CHECKING:
+    from torc_migrations.databases.lent import Interrupter
+
 INSTRUCTIONS = 100_000  # of one statement, between two calls by SQLite
-_LONGEST = 1_000_000.0  # seconds; threads cannot wait for much more
-_SHORTEST = 0.001
 
 
 class Clock:
@@ -26,7 +27,6 @@ class Clock:
         timeout: how many seconds a statement of a script may take, or None.
         instructions: how many of them scripts have run, or None where they are not counted.
         is_counting: whether what runs is a script.
-        has_timed_out: whether the last statement was stopped because it took too long.
     """
 
     def __init__(self) -> None:
@@ -34,13 +34,11 @@ class Clock:
         self.timeout: float | None = None
         self.instructions: int | None = None
         self.is_counting = False
-        self.has_timed_out = False
         self._interruption: BaseException | None = None
         self._deadline: float | None = None
+        self._is_late = False
         self._lent: sqlite3.Connection | None = None
-        self._guard = Lock()
-        self._closed = Event()
-        self._thread: Thread | None = None
+        self._interrupter: Interrupter | None = None
 
     def watch(self, connection: sqlite3.Connection) -> None:
         """Look at the statements of a connection of ours."""
@@ -73,25 +71,33 @@ class Clock:
             self.instructions = (self.instructions or 0) + INSTRUCTIONS
             if self.monitor is not None:
                 self.monitor.tick()
-        self.has_timed_out = self._deadline is not None and monotonic() >= self._deadline
-        return self.has_timed_out
+        self._is_late = self._deadline is not None and monotonic() >= self._deadline
+        return self._is_late
+
+    @property
+    def has_timed_out(self) -> bool:
+        """Whether the last statement was stopped because it took too long."""
+        return self._is_late or (self._interrupter is not None and self._interrupter.has_timed_out)
 
     def begin(self) -> None:
         """Note that a statement of a script begins."""
         if self.timeout is None:
             return
-        with self._guard:
-            self.has_timed_out = False
+        if self._lent is None:
+            self._is_late = False
             self._deadline = monotonic() + self.timeout
-        if self._lent is not None and self._thread is None:
-            self._thread = Thread(target=self._stop_late, args=(self._lent, self.timeout), daemon=True)
-            self._thread.start()
+            return
+        if self._interrupter is None:
+            from torc_migrations.databases.lent import Interrupter
+
+            self._interrupter = Interrupter(self._lent, self.timeout)
+        self._interrupter.begin()
 
     def end(self) -> None:
         """Note that it has ended."""
-        if self._deadline is not None:
-            with self._guard:
-                self._deadline = None
+        self._deadline = None
+        if self._interrupter is not None:
+            self._interrupter.end()
 
     def end_script(self) -> None:
         """Note that a script has ended, wherever it was interrupted."""
@@ -100,27 +106,14 @@ class Clock:
 
     def close(self) -> None:
         """End the thread, if there is one."""
-        self._closed.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        if self._interrupter is not None:
+            self._interrupter.close()
+            self._interrupter = None
 
     def take_interruption(self) -> BaseException | None:
         """Return what a signal's handler has raised in a statement, which was stopped for it; only once."""
         interruption, self._interruption = self._interruption, None
         return interruption
-
-    def _stop_late(self, connection: sqlite3.Connection, timeout: float) -> None:
-        """Interrupt statements from another thread: https://sqlite.org/c3ref/interrupt.html."""
-        pause = min(timeout, _LONGEST)
-        while not self._closed.wait(pause):
-            with self._guard:
-                left = timeout if self._deadline is None else self._deadline - monotonic()
-                if left <= 0:
-                    self._deadline = None
-                    self.has_timed_out = True
-                    connection.interrupt()
-            pause = min(max(left, _SHORTEST), _LONGEST) if left > 0 else min(timeout, _LONGEST)
 
 
 class Clocked:

@@ -336,19 +336,25 @@ def translate(error: sqlite3.DatabaseError, address: Address) -> Exception:
     if primary_code(error) == sqlite3.SQLITE_READONLY:
         return CannotOpen(address.name, f"{address.name!r} is read-only ({reason})")
     if primary_code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return CannotOpen(address.name, f"cannot open {address.name!r}: {_why_not(address) or reason}")
+        return _cannot_open(address, reason)
     return DatabaseFailed(address.name, reason, hint=_READ_ALL if _IN_PROGRESS in reason else None)
 
 
-def _why_not(address: Address) -> str | None:
-    if address.path is None:
-        return None
-    if os.path.isdir(address.path):
-        return "it is a directory"
-    if os.path.exists(address.path) and not os.access(address.path, os.R_OK):
-        return "permission denied"
-    directory = os.path.dirname(os.path.abspath(address.path))
-    return None if os.access(directory, os.W_OK) else f"the directory {directory!r} cannot be written"
+def _cannot_open(address: Address, reason: str) -> CannotOpen:
+    """Return the error for a file that SQLite cannot open, with the reason that the system has for it."""
+    hint = command_hint = None
+    path = address.path
+    if path is not None:
+        directory = os.path.dirname(os.path.abspath(path))
+        if os.path.isdir(path):
+            reason = "it is a directory"
+            hint = "name a file; a directory of migrations is the source"
+            command_hint = "name a file; a directory of migrations is named with --source"
+        elif os.path.exists(path) and not os.access(path, os.R_OK):
+            reason = "permission denied"
+        elif not os.access(directory, os.W_OK):
+            reason = f"the directory {directory!r} cannot be written"
+    return CannotOpen(address.name, f"cannot open {address.name!r}: {reason}", hint=hint, command_hint=command_hint)
 
 
 def is_busy(error: sqlite3.OperationalError) -> bool:

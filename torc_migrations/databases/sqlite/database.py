@@ -28,7 +28,6 @@ from torc_migrations.log import log
 if TYPE_CHECKING:
     from torc_migrations.databases.interface import (
         Breaker,
-        Contents,
         Database,
         Effects,
         OnStatement,
@@ -36,12 +35,13 @@ if TYPE_CHECKING:
         RecordedEffects,
         Tracker,
     )
+    from torc_migrations.databases.results.contents import Contents
     from torc_migrations.databases.results.indexes import FoundIndexes
     from torc_migrations.databases.results.maintenance import Maintenance
     from torc_migrations.databases.results.rehearsals import RehearsalPlace
+    from torc_migrations.databases.results.violations import BrokenObject, Soundness, Violation
     from torc_migrations.databases.sqlite.scripts.effects import ScriptEffects
     from torc_migrations.databases.sqlite.tuning.plans import SQLiteExplainer
-    from torc_migrations.databases.violations import BrokenObject, Soundness, Violation
     from torc_migrations.errors import BadScript, ExecutionFailed
     from torc_migrations.history.steps import Step
     from torc_migrations.sources.migration import Script

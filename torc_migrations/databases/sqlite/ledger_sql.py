@@ -18,6 +18,18 @@ CREATE TABLE IF NOT EXISTS {sqlx} (
     execution_time BIGINT NOT NULL
 )
 """,
+    create_kept_table="""
+CREATE TABLE IF NOT EXISTS {kept} (
+    ledger TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    id TEXT NOT NULL,
+    description TEXT NOT NULL,
+    checksum BLOB NOT NULL,
+    compatible_from BIGINT NOT NULL,
+    down_script BLOB,
+    PRIMARY KEY (ledger, version)
+)
+""",
     select_sqlx_rows="""
         SELECT +version, +checksum, +success, CAST(installed_on AS TEXT), +execution_time, +rowid, +description
         FROM {sqlx}

@@ -5,26 +5,18 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from torc_migrations.databases.files import find_file, refuse_forked
-from torc_migrations.databases.sqlite.connection import (
-    connect,
-    read_schemas,
-    read_settings,
-)
+from torc_migrations.databases.sqlite.connection import connect, read_schemas, read_settings
+from torc_migrations.databases.sqlite.database import SQLiteDatabase
 from torc_migrations.databases.urls import Address, parse_url
-from torc_migrations.databases.waiting import used_alone
 from torc_migrations.errors import CannotOpen, UrlError
 from torc_migrations.formatting import masked
 
 if TYPE_CHECKING:
-    from torc_migrations.databases.interface import (
-        DatabaseLike,
-        Functions,
-    )
-from torc_migrations.databases.sqlite.database import SQLiteDatabase
+    from torc_migrations.databases.interface import DatabaseLike, Functions
 
 
 @contextmanager
@@ -41,8 +33,12 @@ def open_database(
         UrlError: the address is misspelled, or leads to nothing that can be opened.
     """
     lent = getattr(database, "conn", database)  # sqlite_utils.Database keeps its connection in `conn`
-    is_lent = isinstance(lent, sqlite3.Connection)
-    with used_alone(lent, lock_timeout) if is_lent else nullcontext(enter_result=False) as is_used:
+    turn: AbstractContextManager[bool] = nullcontext(enter_result=False)
+    if isinstance(lent, sqlite3.Connection):
+        from torc_migrations.databases.lent import used_alone
+
+        turn = used_alone(lent, lock_timeout)
+    with turn as is_used:
         opened = _opened(database, lock_timeout, functions)
         opened.is_used = is_used
         try:
@@ -107,7 +103,10 @@ def _missing(address: Address, lock_timeout: float, functions: Functions | None)
     directory = os.path.dirname(address.path or "") or "."
     if not os.path.isdir(directory):
         reason = f"there is no directory {masked(directory)!r} for the database {address.name!r}"
-        raise CannotOpen(address.name, reason, hint="create the directory, or correct the path of the database")
+        hint = "create the directory, or correct the path of the database"
+        if directory.startswith("~"):
+            hint = "write the path of the home directory; only a shell replaces ~ by it"
+        raise CannotOpen(address.name, reason, hint=hint)
     if address.mode != "rwc":
         raise CannotOpen(address.name, f"there is no database {address.name!r}, and ?mode={address.mode} creates none")
     database = SQLiteDatabase(connect(Address(None)), address, lock_timeout=lock_timeout, functions=functions)

@@ -8,7 +8,8 @@ from collections.abc import Set as AbstractSet
 from hashlib import blake2b
 from typing import TypeAlias, TypeVar
 
-from torc_migrations.databases.interface import Change, Contents, RecordedEffects, RowReading, Table
+from torc_migrations.databases.interface import RecordedEffects, RowReading
+from torc_migrations.databases.results.contents import Change, Contents, Table
 from torc_migrations.databases.sqlite.catalog.catalog import Catalog, catalog_of
 from torc_migrations.databases.sqlite.catalog.definitions import Definition, DefinitionChange
 from torc_migrations.databases.sqlite.connection import quote_identifier

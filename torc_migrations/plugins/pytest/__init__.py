@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _SOURCE, _TESTS, _IRREVERSIBLE = "torc_migrations_source", "torc_migrations_tests", "torc_migrations_irreversible"
 _SERVER = "torc_migrations_server"
+_BASE, _DATABASE, _QUERIES = "torc_migrations_base", "torc_migrations_database", "torc_migrations_queries"
 _COPIES = pytest.StashKey[list[str]]()
 _HAS_FAILED = pytest.StashKey[bool]()
 _KEPT = pytest.StashKey[set[str]]()
@@ -41,19 +42,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini(_TESTS, "collect tests of the migrations themselves", type="bool", default=False)
     parser.addini(_IRREVERSIBLE, "a migration may lack a down script", type="bool", default=False)
+    parser.addini(_BASE, "a commit of git; lint looks at migrations that it does not have")
+    parser.addini(_DATABASE, "the URL of a database whose schema is compared with the migrations; $NAME is a variable")
+    parser.addini(_QUERIES, "the file with the queries of the previous release")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Collect the directories of migrations too, unless the command line names what to collect."""
     config.stash[_KEPT] = set[str]()
     if config.getini(_TESTS):
-        from torc_migrations.plugins.collected import Checks
+        from torc_migrations.plugins.collected import Checks, Settings
 
         sources = [_resolved(source, config) for source in config.getini(_SOURCE)]
-        checks = Checks(sources, irreversible=bool(config.getini(_IRREVERSIBLE)))
+        queries = config.getini(_QUERIES)
+        settings = Settings(
+            irreversible=bool(config.getini(_IRREVERSIBLE)),
+            base=config.getini(_BASE) or None,
+            database=os.path.expandvars(config.getini(_DATABASE)) or None,
+            queries=_resolved(queries, config) if queries else None,
+        )
+        checks = Checks(sources, settings)
         config.pluginmanager.register(checks, "torc_migrations_checks")
         if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
-            config.args += [path for path in checks.directories if path not in config.args]
+            config.args += [path for path in checks.places if path not in config.args]
 
 
 @pytest.fixture(scope="session")

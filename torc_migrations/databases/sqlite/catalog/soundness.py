@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import count
 
+from torc_migrations.databases.results.violations import BrokenObject, Soundness
 from torc_migrations.databases.sqlite.callbacks import primary_code
 from torc_migrations.databases.sqlite.catalog.catalog import Catalog, catalog_of, read_columns
 from torc_migrations.databases.sqlite.catalog.definitions import Definition
@@ -13,7 +14,6 @@ from torc_migrations.databases.sqlite.connection import quote_identifier
 from torc_migrations.databases.sqlite.scripts.effects import ScriptEffects
 from torc_migrations.databases.sqlite.scripts.statements import canonical
 from torc_migrations.databases.sqlite.transactions import SQLiteConnection
-from torc_migrations.databases.violations import BrokenObject, Soundness
 from torc_migrations.formatting import lowered
 
 SELECT_OBJECTS = """

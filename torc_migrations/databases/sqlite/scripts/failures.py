@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 
 from torc_migrations.databases.sqlite.scripts.effects import OUTSIDE_HINT, ScriptEffects
@@ -12,7 +14,7 @@ from torc_migrations.databases.sqlite.scripts.modes import ENDS_OURS, REMOVE_IT,
 from torc_migrations.databases.sqlite.scripts.requirements import what_is_missing
 from torc_migrations.databases.sqlite.scripts.statements import (
     Statement,
-    fault_offset,
+    first_token,
     first_words,
 )
 from torc_migrations.databases.sqlite.transactions import SQLiteConnection
@@ -23,6 +25,12 @@ from torc_migrations.sources.text import frame, place
 
 _NEEDS_NO_TRANSACTION = re.compile(r"(?:within|inside) a transaction\Z|\Adatabase (?!table ).* is locked\Z", re.DOTALL)
 _CHECKPOINT = re.compile(r"\bwal_checkpoint\b", re.IGNORECASE)
+# How SQLite names the word at which its parser has stopped, and a name that does not exist.
+_NAMED_WORD = re.compile(
+    r'near "(.+)": syntax error\Z|unrecognized token: "(.+)"\Z|no such (?:table|column|index|view): (?:\w+\.)?(\w+)\Z',
+    re.DOTALL,
+)
+_MOST_TO_PARSE = 100_000  # bytes of a statement, which is parsed up to 20 times: 0.1 s
 _NO_SCHEMA = re.compile(r"unknown database (\w+)|no such table: (\w+)\.")
 
 
@@ -55,6 +63,46 @@ def script_error(
     )
     _extend_hint(failure, script, effects, statement, error)
     return failure
+
+
+def fault_offset(sql: bytes, statement: Statement, reason: str) -> int:
+    """Return where a failed statement is wrong, in bytes: at the word that SQLite names.
+
+    That is the statement's first word where SQLite names none, or one whose place is not known.
+    """
+    begin = first_token(sql, statement.offset)
+    named = _NAMED_WORD.match(reason)
+    if named is None:
+        return begin
+    text = named[named.lastindex or 0]
+    word = re.escape(text.encode())
+    pattern = rb"(?<!\w)" + word + rb"(?!\w)" if text.isidentifier() else word
+    end = statement.offset + len(statement.text.encode())
+    hits = [hit.span() for hit in re.compile(pattern).finditer(sql, begin, end)]
+    if len(hits) > 1:
+        is_name = named[3] is not None  # the wrong one of its places is not known
+        if is_name or end - begin > _MOST_TO_PARSE:
+            return begin
+        hits = hits[_where_parsing_stops(sql[begin:end], [end - begin for _, end in hits], reason) :]
+    return hits[0][0] if hits else begin
+
+
+def _where_parsing_stops(text: bytes, ends: Sequence[int], reason: str) -> int:
+    """Return the number of the first end up to which the text already fails with this reason; SQLite is asked.
+
+    A parser stops at the first word that it cannot accept, whatever is behind it. So the text up to any end before that
+    word fails in another way, and up to any end behind it in this one.
+    """
+
+    def fails(end: int) -> bool:
+        try:
+            scratch.execute("EXPLAIN " + text[:end].decode(errors="replace"))
+        except sqlite3.Error as error:
+            return str(error) == reason
+        return False
+
+    with closing(sqlite3.connect(":memory:")) as scratch:
+        return bisect_left(ends, True, key=fails)
 
 
 def _extend_hint(

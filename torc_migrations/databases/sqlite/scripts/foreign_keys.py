@@ -9,6 +9,7 @@ from itertools import zip_longest
 from types import MappingProxyType
 from typing import NamedTuple
 
+from torc_migrations.databases.results.violations import Violation
 from torc_migrations.databases.sqlite.callbacks import primary_code
 from torc_migrations.databases.sqlite.catalog.catalog import Catalog, catalog_of
 from torc_migrations.databases.sqlite.connection import quote_identifier
@@ -22,7 +23,6 @@ from torc_migrations.databases.sqlite.scripts.statements import (
     table_renames,
 )
 from torc_migrations.databases.sqlite.transactions import SQLiteConnection
-from torc_migrations.databases.violations import Violation
 from torc_migrations.formatting import lowered
 from torc_migrations.sources.migration import Script
 
@@ -82,12 +82,6 @@ def find_violations(
     found = (each for table in _names(catalog, changed) for each in _violations_in(database, table))
     mismatches = (each for table in _names(catalog, unindexed) for each in _mismatches_of(database, table))
     return (*others, *found, *mismatches)
-
-
-def read_references(database: SQLiteConnection) -> list[tuple[str, str]]:
-    """Return which table points to which: pairs of a table and, in lower case, the one that it points to."""
-    catalog = catalog_of(database)
-    return [(child, parent) for child in sorted(catalog.pointing_tables()) for parent in catalog.parents_of(child)]
 
 
 def _names(catalog: Catalog, tables: Iterable[str]) -> list[str]:

@@ -56,10 +56,6 @@ _KEYWORDS = {
     b"end": "end",
 }
 
-# How SQLite names the word at which its parser gave up.
-_NAMED_WORD = re.compile(r'near "(.+)": syntax error\Z|unrecognized token: "(.+)"\Z', re.DOTALL)
-
-
 _TRANSACTION_WORDS = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK"})
 _DROP = "DROP"
 _WORDS = tuple(word.encode() for word in (*_TRANSACTION_WORDS, _DROP))
@@ -261,20 +257,6 @@ def _bare(token: str) -> str:
 def first_token(sql: bytes, offset: int) -> int:
     """Return where the first thing that is neither blank nor comment stands, at `offset` or after it, in bytes."""
     return _LEADING_BLANK.match(sql, offset).end()  # type: ignore[union-attr]  # it matches the empty text
-
-
-def fault_offset(sql: bytes, statement: Statement, reason: str) -> int:
-    """Return where a failed statement is wrong, in bytes: at the word that SQLite names, if it stands there once."""
-    begin = first_token(sql, statement.offset)
-    named = _NAMED_WORD.match(reason)
-    if named is None:
-        return begin
-    text = named[1] or named[2]
-    word = re.escape(text.encode())
-    pattern = rb"(?<!\w)" + word + rb"(?!\w)" if text.isidentifier() else word
-    end = statement.offset + len(statement.text.encode())
-    hits = [hit.start() for hit in re.compile(pattern).finditer(sql, begin, end)]
-    return hits[0] if len(hits) == 1 else begin
 
 
 def dropped_name(text: str) -> str | None:

@@ -1,0 +1,89 @@
+"""What a new user types wrong: the hint says what to type, and that works."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from shell import PAIRS, Torc, everything_in, write_files
+
+
+def _commands(text: str) -> list[list[str]]:
+    """Return the words of each command that a text names, after the program."""
+    return [shlex.split(found)[1:] for found in re.findall(r"`(torc-migrations [^`]*)`", text)]
+
+
+def test_the_command_in_a_hint_can_be_typed_as_it_is(torc: Torc, here: Path) -> None:
+    """It names the database and the source that were named before, quoted where the shell needs it."""
+    write_files(here / "the files", PAIRS)
+
+    refused = torc("-d", "my app.db", "-s", "the files", "upgrade", "--target", "7")
+    (advised,) = _commands(refused.err)
+    listed = torc(*advised)
+
+    assert advised == ["-d", "my app.db", "-s", "the files", "status"]
+    assert (listed.status, listed.out.count("pending")) == (0, 3)
+
+
+# What is typed where three migrations are in ./migrations and in the database app.db; the error and its hint.
+WRONG = {
+    "-n 2 rollback": (
+        "'-n' stands before the verb",
+        "-n is an option of rollback, rehearse; write it after the verb",
+    ),
+    "--foreign-keys on -d app.db upgrade": (
+        "'--foreign-keys' stands before the verb",
+        (
+            "--foreign-keys is an option of upgrade, rollback, apply, fleet, doctor, rehearse, repair, baseline; "
+            "write it after the verb"
+        ),
+    ),
+    "-d status": ("no verb is given", "'status' was taken for the value of -d; write that value before the verb"),
+    "-d app.db -d other.db status": (
+        "-d names two databases, 'app.db' and 'other.db'",
+        "name one; `torc-migrations fleet` works on many",
+    ),
+    "-d migrations -s app.db status": (
+        "'app.db' is not a directory, but a SQLite database",
+        "name a database with --database, and the directory of migrations with --source",
+    ),
+    "-d migrations status": (
+        "cannot open 'migrations': it is a directory",
+        "name a file; a directory of migrations is named with --source",
+    ),
+    "-d app.db -s . status": (
+        "there is no migration in .",
+        "subdirectories are not read; SQL is in './migrations': name one with --source",
+    ),
+    "-d ~/app.db status": (
+        "there is no directory '~' for the database '~/app.db'",
+        "write the path of the home directory; only a shell replaces ~ by it",
+    ),
+    "-d app.db repair 1 --resume-after x": (
+        "argument --resume-after: 'x' is not the number of a statement",
+        "`torc-migrations repair --help` lists what it takes",
+    ),
+    "completion powershell": (
+        "argument SHELL: invalid choice: 'powershell' (choose from 'bash', 'zsh', 'fish')",
+        "`torc-migrations completion --help` lists what it takes",
+    ),
+    "new caf\udce9": ("'caf\\udce9' has bytes that are not UTF-8", "describe the change in a few words"),
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+@pytest.mark.usefixtures("migrations")
+def test_a_wrong_command_line_has_a_way_out(torc: Torc, here: Path, words: str) -> None:
+    """Each is an error of two lines, the second of which says what to type; nothing is written."""
+    assert torc("-d", "app.db", "upgrade").status == 0
+    before = everything_in(here)
+    error, hint = WRONG[words]
+
+    result = torc(*words.split())
+
+    first, second = result.err.splitlines()
+    assert (result.status, result.out, first) == (2, "", f"error: {error}")
+    assert second == f"hint: {hint}" or hint is ...
+    assert everything_in(here) == before

@@ -1,0 +1,112 @@
+"""`check lint` on PostgreSQL: what squawk finds, beside what lint knows without running a script."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+from servers import PostgreSQLUnderTest
+from shell import Torc, write_files
+
+from torc_migrations import Migrator, errors, upgrade
+from torc_migrations.checks import check, check_lint
+from torc_migrations.checks.linting import squawk
+
+FIRST = "CREATE TABLE book (id BIGINT PRIMARY KEY, title TEXT);"
+SCRIPTS = {
+    "1_book.sql": FIRST,
+    "1_book.rollback.sql": "DROP TABLE book;",
+    "2_pages.sql": "SELECT 1;\n/* ä😀 */ ALTER TABLE book ADD COLUMN pages BIGINT NOT NULL;\n",
+    "2_pages.rollback.sql": "ALTER TABLE book DROP COLUMN pages;",
+    "3_index.sql": "-- no-transaction\nCREATE INDEX CONCURRENTLY i ON book (title);\nSELECT 1;\n",
+}
+
+
+@pytest.fixture(autouse=True)
+def _installed() -> None:
+    try:
+        version("squawk-cli")
+    except PackageNotFoundError:
+        pytest.skip('there is no squawk: pip install "torc-migrations[lint]"')
+
+
+@pytest.fixture
+def migrator(postgresql_database: PostgreSQLUnderTest, tmp_path: Path) -> Migrator:
+    """A database with the first migration, and two that are pending."""
+    source = write_files(tmp_path / "migrations", SCRIPTS)
+    upgrade(postgresql_database.url, source, target=1)
+    return Migrator(postgresql_database.url, source)
+
+
+def test_pending_scripts_are_read_with_file_line_and_column(migrator: Migrator) -> None:
+    """Characters are counted, not bytes; what is installed is not read; nothing is run."""
+    findings = {each.rule: each for each in check_lint(migrator).findings}
+
+    found = findings["squawk-adding-required-field"]
+    assert (found.version, found.level, found.line) == (2, "warning", 2)
+    assert str(found.path).endswith("2_pages.sql")
+    line = SCRIPTS["2_pages.sql"].splitlines()[1]
+    assert line[(found.column or 0) - 1 :].startswith("ADD COLUMN pages")
+    assert found.hint
+    assert {each.version for each in findings.values()} == {2, 3}
+    assert "no-down" in findings
+    assert [each.version for each in migrator.status().pending] == [2, 3]
+
+
+def test_a_script_outside_a_transaction_is_read_as_one(migrator: Migrator, tmp_path: Path) -> None:
+    """CREATE INDEX CONCURRENTLY is right there, and wrong in a transaction."""
+    rule = "squawk-ban-concurrent-index-creation-in-transaction"
+    assert rule not in {each.rule for each in check_lint(migrator).findings}
+    write_files(tmp_path / "migrations", {"3_index.sql": "CREATE INDEX CONCURRENTLY i ON book (title);\nSELECT 1;\n"})
+
+    assert rule in {each.rule for each in check_lint(migrator).findings}
+
+
+def test_a_script_allows_a_rule_of_squawk(migrator: Migrator, tmp_path: Path) -> None:
+    """With a reason, as it allows ours."""
+    comment = "-- torc: allow squawk-adding-required-field, because the table is empty\n"
+    write_files(tmp_path / "migrations", {"2_pages.sql": comment + SCRIPTS["2_pages.sql"]})
+
+    rules = {each.rule for each in check_lint(migrator).findings}
+
+    assert "squawk-adding-required-field" not in rules
+    assert "bad-allowance" not in rules
+    assert "squawk-require-lock-timeout" in rules
+
+
+def test_what_is_no_sql_is_an_error(migrator: Migrator, tmp_path: Path) -> None:
+    """As squawk says it."""
+    write_files(tmp_path / "migrations", {"4_typo.sql": "SELEC 1;\n"})
+
+    result = check_lint(migrator)
+
+    assert not result.ok
+    assert {each.rule for each in result.findings if each.level == "error"} == {"squawk-syntax-error"}
+
+
+def test_without_squawk_lint_does_not_run(migrator: Migrator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence says so, with what to install; `check` without names leaves it out."""
+    monkeypatch.setattr(squawk, "_PACKAGE", "a-package-that-nobody-has")
+
+    with pytest.raises(errors.NotSupported, match="check lint needs squawk on PostgreSQL") as failure:
+        check_lint(migrator)
+
+    assert failure.value.hint == 'pip install "torc-migrations[lint]"'
+    results = {each.check: each for each in check(database=migrator.database, source=migrator.source).results}
+    assert "check lint needs squawk on PostgreSQL" in str(results["lint"].skipped)
+
+
+def test_settings_of_squawk_are_read(
+    migrator: Migrator, torc: Torc, here: Path, postgresql_database: PostgreSQLUnderTest
+) -> None:
+    """Those of `.squawk.toml` in the directory of the command."""
+    words = ("-d", postgresql_database.url, "-s", str(migrator.source), "check", "lint")
+    assert "[squawk-require-lock-timeout]" in torc(*words).out
+    (here / ".squawk.toml").write_text('excluded_rules = ["require-lock-timeout"]\n')
+
+    done = torc(*words)
+
+    assert done.status == 0
+    assert "[squawk-require-lock-timeout]" not in done.out
+    assert "2_pages.sql:2:" in done.out

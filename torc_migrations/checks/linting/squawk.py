@@ -1,0 +1,90 @@
+"""The findings of squawk, which reads scripts for PostgreSQL without running them, as findings of lint.
+
+squawk is a program of its own, in the package `squawk-cli` (the extra `lint`). Its settings are in `.squawk.toml`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, files
+
+from torc_migrations.checks.findings import CheckFinding
+from torc_migrations.checks.linting.allowances import SQUAWK
+from torc_migrations.checks.linting.rules import CHECK
+from torc_migrations.databases.interface import Database
+from torc_migrations.databases.values import ScriptMode
+from torc_migrations.errors import NotSupported
+from torc_migrations.sources.migration import Migration, Script
+
+_PACKAGE = "squawk-cli"
+_INSTALL = 'pip install "torc-migrations[lint]"'
+
+
+def server_version(database: Database) -> str | None:
+    """Return the version of a PostgreSQL server, as `15.4`; None where a database is of another kind."""
+    if "psycopg" not in sys.modules:
+        return None
+    from torc_migrations.databases.postgresql.database import PostgreSQLDatabase
+
+    if not isinstance(database, PostgreSQLDatabase):
+        return None
+    with database.reading():
+        ((version,),) = database.rows_or_none("SHOW server_version") or [("",)]
+    return str(version).partition(" ")[0]
+
+
+def squawk_findings(database: Database, version: str, migrations: Sequence[Migration]) -> Iterator[CheckFinding]:
+    """Yield what squawk finds in the up scripts of migrations, for a server of this version.
+
+    Raises:
+        NotSupported: squawk is not installed, or fails.
+    """
+    program = _find_program()
+    if program is None:
+        raise NotSupported(database.name, "check lint needs squawk on PostgreSQL", hint=_INSTALL)
+    for migration in migrations:
+        script = migration.up
+        is_whole = database.script_mode(script) is ScriptMode.WHOLE
+        words = [program, "--reporter=json", f"--pg-version={version}", f"--stdin-filepath={script.path}"]
+        done = subprocess.run(  # noqa: S603  # no shell, and words of ours
+            [*words, *(["--assume-in-transaction"] if is_whole else [])],
+            input=script.sql,
+            capture_output=True,
+            check=False,
+        )
+        try:
+            found = json.loads(done.stdout)
+        except ValueError as error:
+            reason = done.stderr.decode(errors="replace").strip() or f"exit status {done.returncode}"
+            raise NotSupported(database.name, f"squawk fails: {reason}") from error
+        yield from (_finding(migration, script, each) for each in found)
+
+
+def _find_program() -> str | None:
+    """Return the program in the package of squawk; another one of that name on the PATH is not meant."""
+    try:
+        installed = files(_PACKAGE) or ()
+    except PackageNotFoundError:
+        return None
+    return next((str(each.locate()) for each in installed if each.stem == "squawk"), None)
+
+
+def _finding(migration: Migration, script: Script, found: dict[str, object]) -> CheckFinding:
+    """Return a finding of ours; squawk counts lines from 0, and columns in bytes."""
+    number = int(str(found["line"]))
+    line = script.sql.split(b"\n")[number]
+    before = line[: int(str(found["column"]))]
+    return CheckFinding(
+        CHECK,
+        f"{SQUAWK}{found['rule_name']}",
+        str(found["message"]),
+        script.path,
+        number + 1,
+        len(before.decode(errors="replace")) + 1,
+        version=migration.version,
+        level="error" if found["level"] == "Error" else "warning",
+        hint=str(found["help"]) if found["help"] else None,
+    )

@@ -1,0 +1,36 @@
+"""Commands that a hint names, with the database and the source of the command that printed it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from torc_migrations.formatting import masked
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+PROGRAM = "torc-migrations"
+_COMMAND = re.compile(rf"`{PROGRAM} (?=(\w+))")  # what begins with an option names its database or source itself
+_WITHOUT_DATABASE = ("convert", "export", "new")
+
+
+def completed(sentence: str, options: Namespace) -> str:
+    """Return a sentence whose commands, such as `torc-migrations status`, name the same database and source."""
+    return _COMMAND.sub(
+        lambda found: f"`{command_of(options, with_database=found[1] not in _WITHOUT_DATABASE)} ", sentence
+    )
+
+
+def command_of(options: Namespace, *, with_database: bool = True) -> str:
+    """Return the beginning of a command that names the same database and source as this one."""
+    from shlex import quote  # here, because most commands print no hint
+
+    words = [PROGRAM]
+    if with_database and options.database is not None:
+        words += ["-d", masked(options.database)]
+    for source in options.source or ():
+        words += ["-s", source]
+    if options.torc:
+        words.append("--torc")
+    return " ".join(map(quote, words))

@@ -1,0 +1,73 @@
+"""The verb `queries`: record the queries of an application, for a release to commit."""
+
+from __future__ import annotations
+
+from argparse import REMAINDER
+from typing import TYPE_CHECKING
+
+from torc_migrations.cli.context import make_migrator
+from torc_migrations.errors import BadArguments
+from torc_migrations.formatting import counted
+
+if TYPE_CHECKING:
+    from argparse import Namespace, _SubParsersAction
+    from typing import Any
+
+    from torc_migrations.cli.options import Parents
+    from torc_migrations.cli.terminal import Terminal
+
+_MOST = 1_000_000  # texts
+
+_EXAMPLES = """\
+examples:
+  torc-migrations queries save queries.sql -m pytest tests
+  torc-migrations queries save queries.sql load_test.py --fast
+  torc-migrations check queries --previous queries.sql
+
+The program runs in this process, and what it runs with `sqlite3`, itself or through a library, is recorded: the texts,
+and no values. Commit the file with a release. When the next one is made, `check queries` says which of them its
+migrations break.
+
+exit status: that of the program; the file is written where it is 0.
+"""
+
+
+def add_parser(subparsers: _SubParsersAction[Any], parents: Parents) -> None:
+    """Add the verb to the command line."""
+    parser = subparsers.add_parser(
+        "queries",
+        parents=[parents.common],
+        help="record the queries of an application",
+        description="Run a program, and write the queries that it runs on SQLite into a file.",
+        epilog=_EXAMPLES,
+    )
+    parser.add_argument("action", choices=("save",), help="save: write the queries of a program")
+    parser.add_argument("file", metavar="FILE", help="the file to write")
+    parser.add_argument(
+        "program", nargs=REMAINDER, metavar="PROGRAM", help="a Python script, or -m MODULE, and its arguments"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace, terminal: Terminal) -> int:
+    """Run the verb and return the exit status."""
+    from torc_migrations.checks.queries import save_queries
+    from torc_migrations.indexes.programs import run_program
+    from torc_migrations.indexes.watch import Watch
+    from torc_migrations.sources.source import discover
+
+    program = options.program
+    if not program or program == ["-m"]:
+        raise BadArguments("no program is named", hint="name a Python script, or -m MODULE, after the file")
+    migrator = make_migrator(options, terminal, in_memory=True)
+    newest = discover(migrator.source, ignored_chars=migrator.ignored_chars).migrations[-1].version
+    watch = Watch(most=_MOST)
+    status = run_program(watch, program)
+    if status:
+        terminal.print_note(f"{options.file} was not written, because the program ended with exit status {status}")
+        return status
+    number = save_queries(watch.queries, options.file, newest)
+    if options.json:
+        terminal.print_json({"created": [options.file]})
+    terminal.print_note(f"{options.file} was written: {counted(number, 'query', 'queries')} of version {newest}")
+    return 0
