@@ -90,7 +90,7 @@ class AtomicRun(Run):
                 elapsed_ns = perf_counter_ns() - started
                 wrote_ledgers = self._touched_ledgers(step, step.script, effects)
                 done.append(effects)
-            disturbed = self._session.write(step, elapsed_ns)
+            disturbed = self._write(step, elapsed_ns)
             if disturbed and step.script and not wrote_ledgers:
                 self._session.refuse_disturbed(step)
             outcomes.append(Outcome(step, elapsed_ns))

@@ -158,8 +158,7 @@ class Run:
             return []
         except ExecutionFailed as error:
             self._database.refuse_unwritable(error)
-            begun = self._ledgers.begun
-            say_how_to_resume(error, begun.done if begun is not None else step.resume_after)
+            say_how_to_resume(error, begun.done if (begun := self._ledgers.begun) else step.resume_after)
             raise
         finally:
             self._ledgers.end()
@@ -323,7 +322,7 @@ class Run:
         """Write the records of a step, and settle what its script has written into a ledger."""
         wrote_ledgers = script is not None and effects is not None and self._touched_ledgers(step, script, effects)
         waits = self._records.add(step, elapsed_ns, may_wait=not wrote_ledgers)
-        if not waits and self._session.write(step, elapsed_ns) and script is not None and not wrote_ledgers:
+        if not waits and self._write(step, elapsed_ns) and script is not None and not wrote_ledgers:
             self._session.refuse_disturbed(step)
         return [Outcome(step, elapsed_ns), *(self._settle() if wrote_ledgers else ())]
 
@@ -357,7 +356,7 @@ class Run:
             try:
                 with self._database.transaction():
                     self._begin_writing(step)
-                    self._session.write(step, elapsed_ns)
+                    self._write(step, elapsed_ns)
                     self._ledgers.forget_begun(step)
                     return self._settle()
             except DatabaseFailed as error:
@@ -392,9 +391,8 @@ class Run:
 
     def _settle(self) -> list[Outcome]:
         """Write and erase what a ledger lacks or still has, after a script that may have written into it."""
-        steps = plan_settling(self._session.read()).steps
-        for step in steps:
-            self._session.write(step, 0)
+        for step in (steps := plan_settling(self._session.read()).steps):
+            self._write(step, 0)
         return [Outcome(step, 0) for step in steps]
 
     def _write(self, step: Step, elapsed_ns: int) -> bool:
