@@ -123,6 +123,21 @@ def test_a_dotenv_file_is_read_as_people_write_it(torc: Torc, here: Path, line: 
     assert (here / "app.db").exists()
 
 
+@pytest.mark.parametrize(
+    "line", ["foo bar = 1", 'SECRET="hunter2', "SECRET=hunter2 $( \n=x", "9 8 7", "SECRET='hunter2"]
+)
+def test_a_line_of_a_dotenv_file_that_cannot_be_read_is_noted(torc: Torc, here: Path, line: str) -> None:
+    """The note is ours, with its place, and does not show the line, which may have a secret in it."""
+    (here / ".env").write_text(f"NAME=app\n{line}\nDATABASE_URL=sqlite://${{NAME}}.db\n")
+    write_files(here / "migrations", ONE)
+
+    result = torc("upgrade")
+
+    number = 2 + line.count("\n")
+    assert result.err == f"note: {here}/.env:{number}: this line is not NAME=VALUE, and is ignored\n"
+    assert (here / "app.db").exists()
+
+
 def test_yoyo_ini_knows_where_it_is(torc: Torc, here: Path) -> None:
     """`%(here)s` is the folder of the file, wherever the command is run."""
     (here.parent / "yoyo.ini").write_text(

@@ -142,3 +142,50 @@ def test_json_tells_what_was_done_before_an_error(torc: Torc, here: Path) -> Non
     document = outcome_of(torc("-d", "app.db", "-s", "boom", "upgrade", "--json"))
 
     assert document["done"] == [1]
+
+
+PENDING = (
+    "2 is pending: `torc-migrations upgrade` applies it; `torc-migrations repair 2 --mark` records it and runs nothing"
+)
+REPAIRED = [
+    ("1 --reason typo", ["1 is installed, and its file is accepted as it is", "nothing to do"]),
+    ("1 --line-endings", ["1 is installed, and its file is accepted as it is", "nothing to do"]),
+    ("1 --mark", ["1 is installed in both ledgers already", "nothing to do"]),
+    ("2 --unmark", ["2 is pending in both ledgers already", "nothing to do"]),
+    *(
+        (
+            f"2 {way}",
+            [
+                PENDING,
+                "nothing to do",
+            ],
+        )
+        for way in ("--reason typo", "--line-endings")
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "notes"), REPAIRED, ids=[words for words, _ in REPAIRED])
+def test_a_repair_with_nothing_to_do_says_why(torc: Torc, here: Path, words: str, notes: list[str]) -> None:
+    """Whoever names a version that needs no repair learns what it is, and what to type."""
+    write_files(here / "m", {"1_a.sql": "CREATE TABLE a (x);", "2_b.sql": "CREATE TABLE b (x);"})
+    torc("-d", "x.db", "-s", "m", "upgrade", "--target", "1")
+
+    repaired = torc("-d", "x.db", "-s", "m", "repair", *words.split())
+
+    assert (repaired.status, repaired.out) == (0, "")
+    assert repaired.err == "".join(f"note: {note}\n" for note in notes)
+
+
+def test_a_repair_of_line_endings_names_what_was_edited(torc: Torc, here: Path) -> None:
+    """A file that differs in more is left, and what there is to do is said, though no version was named."""
+    write_files(here / "m", {"1_a.sql": "CREATE TABLE a (x);"})
+    torc("-d", "x.db", "-s", "m", "upgrade")
+    write_files(here / "m", {"1_a.sql": "CREATE TABLE a (y);"})
+
+    repaired = torc("-d", "x.db", "-s", "m", "repair", "--line-endings")
+
+    assert repaired.err == (
+        "note: 1 was edited, or had mixed line endings when it was installed, which its checksum does not show: "
+        "restore the file, or accept it with `torc-migrations repair 1 --reason TEXT`\nnote: nothing to do\n"
+    )

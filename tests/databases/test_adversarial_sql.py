@@ -237,3 +237,33 @@ def test_down_scripts_are_cut_the_same(sqlite: SQLiteUnderTest, folder, case):
 
     assert sqlite.execute(case.question) == case.answer
     assert sqlite.ledgers().agreed == ()
+
+
+# What sqlx 0.8.6 does: it takes the blanks of Unicode off both ends, and SQLite refuses them elsewhere.
+BLANKS = {
+    "vertical tab": "\v",
+    "no-break": "\xa0",
+    "next line": "\x85",
+    "em": "\u2003",
+    "line": "\u2028",
+    "wide": "\u3000",
+}
+
+
+@pytest.mark.parametrize("blank", BLANKS.values(), ids=BLANKS)
+@pytest.mark.parametrize(
+    "place", ["{}CREATE TABLE a(x);", "CREATE TABLE a(x);{}", "CREATE TABLE a(x)\n{} \n", "CREATE TABLE a(x);-- c\n{}"]
+)
+def test_blanks_of_unicode_at_the_ends_of_a_script_are_left_out(sqlite: SQLiteUnderTest, folder, blank, place):
+    """An editor writes them, and sqlx does not see them; SQLite alone would refuse them."""
+    assert upgrade(sqlite.path, folder({"1_a": place.format(blank)})).applied == (1,)
+
+    assert list(sqlite.tables()) == ["a"]
+
+
+@pytest.mark.parametrize("sql", ["CREATE TABLE a(x);{}CREATE TABLE b(x);", "CREATE TABLE{}a(x);"])
+@pytest.mark.parametrize("blank", ["\xa0", "\u3000", "\u200b"])
+def test_blanks_of_unicode_elsewhere_are_letters_for_sqlite(sqlite: SQLiteUnderTest, folder, blank, sql):
+    """They are refused, as by sqlx."""
+    with pytest.raises(errors.ExecutionFailed):
+        upgrade(sqlite.path, folder({"1_a": sql.format(blank)}))

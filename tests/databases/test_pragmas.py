@@ -393,11 +393,88 @@ def test_an_incremental_vacuum_frees_every_page(sqlite: SQLiteUnderTest, folder,
     assert sqlite.execute("PRAGMA integrity_check") == [("ok",)]
 
 
-def test_wal_in_the_rehearsal_of_a_new_file_has_its_note(tmp_path, folder, caplog):
-    """In memory it does not fail, as it may in the file."""
-    source = folder({"1_a": "CREATE TABLE a (x);", "2_b": "PRAGMA journal_mode = WAL;"})
+@pytest.mark.parametrize("group", [0, 5])
+@pytest.mark.parametrize("exists", [False, True])
+def test_wal_in_a_later_migration_fails_in_its_rehearsal_too(tmp_path, folder, group, exists):
+    """Whether or not steps share a transaction, and whether or not the file exists yet."""
+    source = folder({"0_z": "CREATE TABLE z (x);", "1_a": "CREATE TABLE a (x);", "2_b": "PRAGMA journal_mode = WAL;"})
+    migrator = Migrator(tmp_path / "new.db", source, group=group)
+    if exists:
+        migrator.upgrade(target=0)
 
-    rehearse(tmp_path / "new.db", source)
+    for run in (migrator.rehearse, migrator.upgrade):
+        with pytest.raises(errors.ExecutionFailed, match="cannot change into wal mode") as failure:
+            run()
+        assert failure.value.step.migration.version == 2
 
-    assert "its PRAGMA journal_mode = WAL does nothing in a transaction" in caplog.text
-    assert not (tmp_path / "new.db").exists()
+    assert [path.name for path in tmp_path.iterdir() if "rehearsal" in path.name] == []
+
+
+def test_wal_in_the_first_migration_has_its_note_in_the_rehearsal_too(tmp_path, folder, caplog):
+    """The ledgers are made in the same transaction, in which SQLite then leaves the mode as it is."""
+    migrator = Migrator(tmp_path / "new.db", folder({"1_a": "PRAGMA journal_mode = WAL; CREATE TABLE a (x);"}))
+
+    migrator.rehearse()
+    rehearsed = caplog.messages[:]
+    migrator.upgrade()
+
+    assert len(rehearsed) == 1
+    assert "its PRAGMA journal_mode = WAL does nothing in a transaction" in rehearsed[0]
+    assert caplog.messages == 2 * rehearsed
+
+
+def test_wal_outside_a_transaction_is_rehearsed_before_the_file_exists(tmp_path, folder):
+    """The copy is a file too, and is removed with its WAL."""
+    source = folder({"1_a": "-- no-transaction\nPRAGMA journal_mode = WAL;\nCREATE TABLE a (x);"})
+
+    assert rehearse(tmp_path / "new.db", source).report.applied == (1,)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["migrations"]
+
+
+UNKNOWN = "PRAGMA {} is not known to SQLite, which ignores it"
+MODES = "delete, truncate, persist, memory, wal or off"
+ON_OFF = "on, yes, true, off, no"
+IGNORED = {
+    "nope = 5": UNKNOWN.format("nope"),
+    "main.Nope": UNKNOWN.format("nope"),
+    "foreign_key = ON": UNKNOWN.format("foreign_key") + "; is foreign_keys meant?",
+    "foreign_key_chek": UNKNOWN.format("foreign_key_chek") + "; is foreign_key_check meant?",
+    "journal_mode = wal2": "PRAGMA journal_mode does not know 'wal2': it takes " + MODES,
+    "recursive_triggers = enabled": f"PRAGMA recursive_triggers does not know 'enabled': it takes {ON_OFF} or false",
+    "locking_mode = shared": "PRAGMA locking_mode does not know 'shared': it takes normal or exclusive",
+    "user_version = 'v3'": "PRAGMA user_version does not know 'v3': it takes a number",
+    "cache_size(lots)": "PRAGMA cache_size does not know 'lots': it takes a number",
+    "secure_delete = sometimes": f"PRAGMA secure_delete does not know 'sometimes': it takes {ON_OFF}, false or fast",
+}
+
+
+@pytest.mark.parametrize(("pragma", "noted"), IGNORED.items(), ids=IGNORED)
+@pytest.mark.parametrize("head", ["", "-- no-transaction\n"])
+def test_a_pragma_that_sqlite_does_not_know_is_noted(sqlite: SQLiteUnderTest, folder, caplog, head, pragma, noted):
+    """SQLite ignores its name, or its value, in silence; the note has file and line."""
+    sqlite.execute("CREATE TABLE first (x)")
+    source = folder({"1_a": f"{head}CREATE TABLE a (x);\n/* here */ PRAGMA {pragma};"})
+
+    upgrade(sqlite.path, source)
+
+    line = head.count("\n") + 2
+    assert caplog.messages == [f"{source}/1_a.sql:{line}: {noted}"]
+
+
+@pytest.mark.parametrize(
+    "pragma",
+    [
+        *("user_version = +3", "user_version = 0x10", "application_id = -3", "cache_size(-100)", "foreign_key_check"),
+        *("recursive_triggers = TRUE", "secure_delete = fast", "table_info(a)", "main.journal_mode", "optimize"),
+        *("journal_mode = d", "integrity_check(5)", "busy_timeout", "wal_checkpoint(TRUNCATE)", "encoding = 'UTF-8'"),
+        *("trusted_schema = 0", "key = 'secret'", "auto_vacuum = 0"),
+    ],
+)
+def test_a_pragma_that_sqlite_knows_is_not_noted(sqlite: SQLiteUnderTest, folder, caplog, pragma):
+    """Neither are the PRAGMAs of a SQLite with encryption, which does not list them."""
+    sqlite.execute("CREATE TABLE first (x)")
+
+    upgrade(sqlite.path, folder({"1_a": f"-- no-transaction\nCREATE TABLE a (x);\nPRAGMA {pragma};"}))
+
+    assert caplog.messages == []

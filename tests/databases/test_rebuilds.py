@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from database_under_test import SQLiteUnderTest
 
-from torc_migrations import Migrator, errors, upgrade
+from torc_migrations import Migrator, errors, rollback, upgrade
 
 NUMBERED = "CREATE TABLE {name} (id INTEGER PRIMARY KEY AUTOINCREMENT, x)"
 WITH_ROWS = (NUMBERED.format(name="t"), "INSERT INTO t VALUES (1, 'a'), (50, 'b')", "DELETE FROM t WHERE id = 50")
@@ -56,6 +56,91 @@ def test_table_that_numbers_otherwise_afterwards_has_no_mark(sqlite: SQLiteUnder
     upgrade(sqlite.path, folder({"1_b": NEW_FIRST.replace(" AUTOINCREMENT", "")}))
 
     assert sqlite.execute("SELECT * FROM sqlite_sequence") == []
+
+
+COPY = "CREATE TABLE copy AS SELECT * FROM t;"
+BACK = f"{NUMBERED.format(name='t')};\nINSERT INTO t SELECT * FROM copy;"
+NEW = f"{NUMBERED.format(name='n')};\nINSERT INTO n SELECT * FROM t;"
+RENAMED = f"ALTER TABLE t RENAME TO o;\n{NUMBERED.format(name='t')};"
+TAKE_OVER = "DROP TABLE t;\nALTER TABLE n RENAME TO t;"
+SPREAD = {
+    "made and filled, dropped and renamed": [NEW, TAKE_OVER],
+    "made, filled, dropped and renamed": [NUMBERED.format(name="n"), "INSERT INTO n SELECT * FROM t;", TAKE_OVER],
+    "filled and dropped, renamed": [f"{NEW}\nDROP TABLE t;", "ALTER TABLE n RENAME TO t;"],
+    "renamed and made, filled and dropped": [RENAMED, "INSERT INTO t SELECT * FROM o;\nDROP TABLE o;"],
+    "renamed and filled, dropped": [f"{RENAMED}\nINSERT INTO t SELECT * FROM o;", "DROP TABLE o;"],
+    "renamed twice, dropped": [NEW, "ALTER TABLE t RENAME TO o;\nALTER TABLE n RENAME TO t;", "DROP TABLE o;"],
+    "copied and dropped, made": [f"{COPY}\nDROP TABLE t;", f"{BACK}\nDROP TABLE copy;"],
+    "copied and dropped, made, copy dropped": [f"{COPY}\nDROP TABLE t;", BACK, "DROP TABLE copy;"],
+    "copied and dropped, made anew, renamed": [
+        f"{COPY}\nDROP TABLE t;",
+        BACK.replace("TABLE t", "TABLE n").replace("INTO t", "INTO n"),
+        "ALTER TABLE n RENAME TO t;\nDROP TABLE copy;",
+    ],
+    "copied by way of TEMP": [
+        f"CREATE TEMP TABLE s AS SELECT * FROM t;\nDROP TABLE t;\n{COPY.replace('t;', 's;')}",
+        f"{BACK}\nDROP TABLE copy;",
+    ],
+}
+
+
+@pytest.mark.parametrize("scripts", SPREAD.values(), ids=SPREAD)
+@pytest.mark.parametrize("head", ["", "-- transactional: false\n"])
+def test_numbers_are_not_given_twice_by_several_migrations(sqlite: SQLiteUnderTest, folder, scripts, head):
+    """A rebuild that is spread over migrations keeps the mark too, whether they run together or one by one."""
+    sqlite.execute(*WITH_ROWS)
+    source = folder({f"{number}_b": head + script for number, script in enumerate(scripts, 1)})
+
+    for number in range(1, len(scripts) + 1):
+        upgrade(sqlite.path, source, target=number)
+
+    assert next_id(sqlite) == 51
+    assert sqlite.execute("SELECT count(*) FROM t") == [(2,)]
+
+
+GOES = "the AUTOINCREMENT mark of {name}, 50, goes with it; made again, it gives numbers after its largest one again"
+
+
+@pytest.mark.parametrize(
+    ("scripts", "name"),
+    [
+        ([COPY, "DROP TABLE t;", BACK], "t"),
+        (["ALTER TABLE t RENAME TO o;", BACK.replace("copy", "o"), "DROP TABLE o;"], "o"),
+    ],
+)
+def test_a_mark_that_goes_with_its_table_is_noted(sqlite: SQLiteUnderTest, folder, caplog, scripts, name):
+    """Where the rows were copied by a migration before, it is not known that the table is one that is made again."""
+    sqlite.execute(*WITH_ROWS)
+    migrator = Migrator(sqlite.path, folder({f"{number}_b": script for number, script in enumerate(scripts, 1)}))
+
+    migrator.rehearse()
+    rehearsed = [message.partition(": ")[2] for message in caplog.messages]
+    caplog.clear()
+    migrator.upgrade()
+
+    assert rehearsed == [message.partition(": ")[2] for message in caplog.messages] == [GOES.format(name=name)]
+
+
+def test_a_mark_that_goes_in_a_rollback_is_not_noted(sqlite: SQLiteUnderTest, folder, caplog):
+    """To drop a table is what the down script of its migration is for."""
+    source = folder({"1_a": f"{';'.join(WITH_ROWS)};", "1_a.rollback": "DROP TABLE t;"})
+    upgrade(sqlite.path, source)
+
+    rollback(sqlite.path, source)
+
+    assert caplog.messages == []
+    assert sqlite.execute("SELECT * FROM sqlite_sequence") == []
+
+
+def test_tables_that_exchange_their_names_never_number_backwards(sqlite: SQLiteUnderTest, folder):
+    """A name is not given a smaller mark, even where its rows are others."""
+    sqlite.execute(*WITH_ROWS, NUMBERED.format(name="u"), "INSERT INTO u VALUES (7, 'u')")
+
+    upgrade(
+        sqlite.path, folder({"1_b": "ALTER TABLE t RENAME TO x;ALTER TABLE u RENAME TO t;ALTER TABLE x RENAME TO u;"})
+    )
+
+    assert dict(sqlite.execute("SELECT * FROM sqlite_sequence")) == {"t": 50, "u": 50}
 
 
 def test_rehearsal_and_round_trip_say_that_a_mark_was_kept(sqlite: SQLiteUnderTest, folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from database_under_test import SQLiteUnderTest, ladder
+from other_tools import sqlx_run
 
 from torc_migrations import Migrator, errors, rollback, status, upgrade
 
@@ -105,3 +106,77 @@ def test_only_what_was_named_is_accepted(sqlite: SQLiteUnderTest, folder, chosen
 
     accepted = [not entry.refused for entry in status(sqlite.path, source).entries]
     assert accepted == [not chosen or version in chosen for version in (1, 2)]
+
+
+def mixed(text: bytes, pattern: int) -> bytes:
+    """Return a text whose lines end with CR and LF where the number has a bit."""
+    lines = text.split(b"\n")
+    ends = [b"\r\n" if pattern >> number & 1 else b"\n" for number in range(len(lines) - 1)]
+    return b"".join(line + end for line, end in zip(lines, [*ends, b""], strict=True))
+
+
+THREE_LINES = b"CREATE TABLE a (x);\n-- a comment\nINSERT INTO a VALUES ('one');\n"
+PATTERNS = range(8)
+
+
+@pytest.mark.parametrize("installed", PATTERNS)
+@pytest.mark.parametrize("checked_out", PATTERNS)
+def test_after_the_repair_every_mixture_is_accepted(sqlite: SQLiteUnderTest, folder, installed, checked_out):
+    """Lines that end differently in one file: any other mixture is named as such, accepted, and refused no more."""
+    source = folder({"1_a": mixed(THREE_LINES, installed)})
+    upgrade(sqlite.path, source)
+    folder({"1_a": mixed(THREE_LINES, checked_out)})
+    if installed != checked_out:
+        with pytest.raises(errors.VersionMismatch) as failure:
+            upgrade(sqlite.path, source)
+        assert failure.value.line_endings
+    Migrator(sqlite.path, source).repair(line_endings=True)
+
+    for pattern in PATTERNS if installed != checked_out else ():
+        folder({"1_a": mixed(THREE_LINES, pattern)})
+        assert upgrade(sqlite.path, source).outcomes == ()
+        assert status(sqlite.path, source).clean
+
+    folder({"1_a": mixed(THREE_LINES.replace(b"one", b"two"), checked_out)})
+    with pytest.raises(errors.VersionMismatch) as failure:
+        upgrade(sqlite.path, source)
+    assert not failure.value.line_endings
+
+
+def test_what_sqlx_has_applied_is_known_once_it_is_adopted(sqlite: SQLiteUnderTest, folder):
+    """Its row has the checksum only; while the file is as it was, the next run writes the digest of its text."""
+    source = folder({"1_a": mixed(THREE_LINES, 2)})
+    sqlx_run(sqlite, source, "1_a")
+    upgrade(sqlite.path, source)
+    folder({"1_a": THREE_LINES})
+
+    Migrator(sqlite.path, source).repair(line_endings=True)
+
+    assert status(sqlite.path, source).clean
+    assert upgrade(sqlite.path, source).outcomes == ()
+
+
+def test_a_digest_is_of_one_checksum_only(sqlite: SQLiteUnderTest, folder):
+    """An edit that was accepted replaces the text: the old one in other line endings is refused."""
+    source = folder({"1_a": mixed(THREE_LINES, 2)})
+    upgrade(sqlite.path, source)
+    folder({"1_a": THREE_LINES + b"-- more"})
+    Migrator(sqlite.path, source).repair(1, reason="a comment")
+    folder({"1_a": THREE_LINES})
+
+    with pytest.raises(errors.VersionMismatch) as failure:
+        upgrade(sqlite.path, source)
+
+    assert not failure.value.line_endings
+
+
+def test_the_longest_comment_fits_into_yoyos_log(sqlite: SQLiteUnderTest, folder):
+    """Its column holds 255 letters, which a server enforces."""
+    source = folder({"1_a": THREE_LINES})
+    table = '"' + "t" * 60 + '"'
+    upgrade(sqlite.path, source, sqlx_table=table)
+    folder({"1_a": mixed(THREE_LINES, 2)})
+
+    Migrator(sqlite.path, source, sqlx_table=table).repair(1, reason="x" * 500)
+
+    assert sqlite.execute("SELECT max(length(comment)) FROM _yoyo_log")[0][0] <= 255 - len("; after 1000000")

@@ -330,3 +330,41 @@ def test_a_script_that_somebody_else_records_meanwhile_is_not_half_done(sqlite: 
     assert sqlite.execute("SELECT count(*) FROM _yoyo_log WHERE operation = 'begin'") == [(0,)]
     assert status(sqlite.path, source).notes == ()
     assert sqlite.ledgers().agreed == (1, 2)
+
+
+def test_a_script_that_ends_while_it_is_looked_for_is_not_half_done(sqlite: SQLiteUnderTest, folder):
+    """Its line in the log was read before it ended, and its process is looked for after that: both are read again."""
+    source = folder(
+        {"1_a": "-- no-transaction\nCREATE TABLE b (x);\nINSERT INTO b VALUES (wait());\nCREATE TABLE c (x);"}
+    )
+    sqlite.execute("PRAGMA journal_mode = WAL")
+    is_running, may_end = threading.Event(), threading.Event()
+
+    def wait() -> int:
+        is_running.set()
+        assert may_end.wait(60)
+        return 0
+
+    def run() -> None:
+        with closing(sqlite3.connect(sqlite.path, isolation_level=None)) as connection:
+            connection.create_function("wait", 0, wait)
+            upgrade(connection, source)
+
+    runner = threading.Thread(target=run)
+    runner.start()
+    assert is_running.wait(60)
+    looks = []
+
+    def end_between(statement: str) -> None:
+        if "execution_time" in statement:  # sqlx's rows are read after the log
+            looks.append(statement)
+            may_end.set()
+            runner.join()
+
+    with closing(sqlite3.connect(sqlite.path, isolation_level=None)) as connection:
+        connection.set_trace_callback(end_between)
+        found = status(connection, source)
+
+    assert len(looks) == 2
+    assert [entry.half_done for entry in found.entries] == [None]
+    assert found.clean

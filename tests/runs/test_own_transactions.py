@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
+from database_under_test import SQLiteUnderTest
 
 from torc_migrations import Migrator, errors, upgrade
 
@@ -144,3 +146,37 @@ def test_a_transaction_inside_ours_is_refused(sqlite, folder):
 
     assert failure.value.line == 2
     assert sqlite.tables() == {}
+
+
+def test_what_a_script_writes_into_another_file_is_kept_though_its_own_is_locked(
+    sqlite: SQLiteUnderTest, folder, tmp_path, journal
+):
+    """Its last transaction is committed before ours waits for who writes; in our own file it has only read."""
+    sqlite.execute(f"PRAGMA journal_mode = {journal}", "CREATE TABLE a (x)")
+    archive = tmp_path / "archive.db"
+    with closing(sqlite3.connect(archive)) as made:
+        made.execute("CREATE TABLE old (x)")
+    ends_in_transaction = "SELECT lock();\nBEGIN;\nSELECT * FROM a;\nINSERT INTO old VALUES (7);\n"
+    source = folder({"1_b": f"COMMIT;\nATTACH '{archive}' AS archive;\n{ends_in_transaction}"})
+
+    with (
+        closing(sqlite3.connect(sqlite.path, isolation_level=None, check_same_thread=False)) as other,
+        closing(sqlite3.connect(sqlite.path, isolation_level=None)) as connection,
+    ):
+        ends = threading.Timer(0.3, other.execute, ("COMMIT",))
+
+        def lock() -> int:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("INSERT INTO a VALUES (1)")
+            ends.start()
+            return 0
+
+        connection.create_function("lock", 0, lock)
+        report = upgrade(connection, source, lock_timeout=30)
+        ends.join()
+
+    assert report.applied == (1,)
+    assert sqlite.execute("SELECT x FROM a") == [(1,)]
+    assert sqlite.ledgers().agreed == (1,)
+    with closing(sqlite3.connect(archive)) as written:
+        assert written.execute("SELECT x FROM old").fetchall() == [(7,)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from hashlib import sha256, sha384
 from pathlib import Path
 
@@ -398,7 +400,7 @@ def test_a_link_that_leads_nowhere_is_refused(named):
 
 
 def test_folders_are_ignored_whatever_their_names(named, tmp_path):
-    """A sub-folder is no migration, be it real or a link, and nothing in it is read."""
+    """A sub-folder is no migration, be it real or a link, and nothing in it is read; a note says so."""
     folder = named("1_a.sql")
     (folder / "2_b.sql").mkdir()
     (folder / "2_b.sql" / "x_y.sql").touch()
@@ -408,7 +410,7 @@ def test_folders_are_ignored_whatever_their_names(named, tmp_path):
     source = discover(folder)
 
     assert versions(source) == [1]
-    assert source.notes == ()
+    assert source.notes == tuple(f"{folder / name} is ignored: it is a directory" for name in ("2_b.sql", "3_c.sql"))
 
 
 def test_a_missing_folder_is_an_error(tmp_path):
@@ -662,3 +664,43 @@ def test_script_that_only_another_tool_or_system_would_read_is_a_note_of_upgrade
         (tmp_path / each).write_text("SELECT 1;")
 
     assert discover(tmp_path).warnings == (f"{tmp_path / name} is ignored: its name is not VERSION_DESCRIPTION.sql",)
+
+
+def make_no_file(path: Path, kind: str) -> None:
+    """Make what is no file."""
+    if kind == "a directory":
+        path.mkdir()
+    elif kind == "a FIFO":
+        os.mkfifo(path)
+    elif kind == "a socket":
+        with closing(socket.socket(socket.AF_UNIX)) as server:
+            server.bind(str(path))
+    else:
+        path.symlink_to("/dev/null")
+
+
+@pytest.mark.parametrize("kind", ["a directory", "a FIFO", "a socket", "a device"])
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("name", ["2_b.sql", "1_a.rollback.sql", "post-apply.sql", "b.sql"])
+def test_what_is_no_file_is_ignored_with_a_note(named, monkeypatch, kind, linked, name):
+    """sqlx ignores it too; a FIFO would make whoever reads it wait for a writer. An upgrade says so as well."""
+    source = named("1_a.sql")
+    monkeypatch.chdir(source)  # the path of a socket is short
+    make_no_file(Path("elsewhere" if linked else name), kind)
+    if linked:
+        Path(name).symlink_to("elsewhere")
+
+    found = discover(source)
+
+    assert [migration.id for migration in found.migrations] == ["1_a"]
+    assert (found.hooks, found.migrations[0].down) == ((), None)
+    assert f"{source / name} is ignored: it is {kind}" in found.notes
+    assert f"{source / name} is ignored: it is {kind}" in found.warnings
+
+
+def test_directories_and_hidden_names_without_sql_have_no_note(named):
+    """They are no scripts by their names."""
+    source = named("1_a.sql")
+    (source / "archive").mkdir()
+
+    assert discover(source).notes == ()

@@ -123,10 +123,20 @@ def _dotenv(variable: str, wanted: bool) -> Setting | None:
         return None
     if reason := reason_for_distrust(path):
         raise UntrustedFile(path, reason, hint="name the database with -d; --no-dotenv ignores the file")
+    from io import StringIO
+
     from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
 
     try:
-        value = dotenv_values(path).get(variable)
+        with open(path, encoding="utf-8") as file:
+            bindings = list(parse_stream(file))
+        for binding in bindings:
+            if binding.error:
+                log().warning("%s:%d: this line is not NAME=VALUE, and is ignored", path, binding.original.line)
+        # Without the lines about which dotenv would print a message of its own.
+        text = "".join(binding.original.string for binding in bindings if not binding.error)
+        value = dotenv_values(stream=StringIO(text)).get(variable)
     except (OSError, UnicodeDecodeError) as error:
         raise UrlError(path, f"cannot read {path}: {_reason(error)}", hint="--no-dotenv ignores it") from error
     return Setting(value, path) if value else None

@@ -6,7 +6,7 @@ cannot do raises `NotSupported`, whose sentence the user sees.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -240,14 +240,14 @@ class Database(Protocol):
         With `known`, those before the script, also those of them that it cannot have touched.
         """
 
+    def find_unfinished(self, names: Container[str]) -> tuple[BrokenObject, ...]:
+        """Return the tables, views and triggers of these lower names that do not work."""
+
     def combined(self, effects: Iterable[Effects]) -> Effects:
         """Return what several scripts did, as far as it says what must be checked."""
 
     def find_breaker(self, steps: Iterable[Step], broken: BrokenObject) -> Breaker | None:
-        """Run the scripts of steps again, and return the statement after which an object worked no more, or None.
-
-        What is run is to be undone by the caller.
-        """
+        """Run scripts again, which the caller undoes, and return the statement after which an object works no more."""
 
     def find_damage(self, effects: RecordedEffects | None = None) -> tuple[str, ...]:
         """Return what the database system finds wrong with its own storage: all of it, or what a script has written."""

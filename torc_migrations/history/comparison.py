@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections import deque
 from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from torc_migrations.history.old_names import Rename, Told, find_other_names, find_renames, told_of
 from torc_migrations.history.records import BEGIN, NO_ROW, Begun, LogEntry, Recorded, SqlxRecord, YoyoRecord
-from torc_migrations.history.status import Entry, Rename, Status
+from torc_migrations.history.status import Entry, Status
 from torc_migrations.history.verdict import Verdict, decide, verdict_of
 from torc_migrations.sources.migration import Migration
 from torc_migrations.sources.source import Source
@@ -22,36 +21,60 @@ if TYPE_CHECKING:
 
 def compare(source: Source, recorded: Recorded) -> Status:
     """Compare the files with the ledgers."""
-    entries = tuple([_entry(migration, recorded) for migration in source.migrations])
-    unsettled = tuple([entry for entry in entries if not entry.settled])
+    others = find_other_names(source, recorded)
+    entries = tuple(
+        [_entry(each, recorded, told_of(each, recorded, others.get(each.version, ()))) for each in source.migrations]
+    )
+    unsettled = _unsettled(entries)
     missing = tuple(sorted(recorded.sqlx.keys() - {migration.version for migration in source.migrations}))
     dirty = tuple(sorted(_dirty(source, recorded)))
     due = tuple(_due_hooks(source, recorded)) if source.hooks else ()
     due_notes = (f"{hook.id} has not run since migrations were applied; the next upgrade runs it" for hook in due)
-    foreign = _foreign(entries, recorded)
-    renames = tuple(_renames(unsettled, missing, recorded.sqlx, foreign)) if unsettled and recorded.sqlx else ()
+    foreign = _foreign(source, recorded)
+    left = [(each.migration, each.changed) for each in unsettled if each.changed or not (each.sqlx or each.installed)]
+    renames = tuple(find_renames(left, missing, recorded.sqlx, foreign)) if left and recorded.sqlx else ()
+    entries, unsettled = _without_old_ids_of(renames, entries, unsettled)
     notes = (*source.notes, *recorded.notes, *_notes(unsettled, missing, dirty, renames), *due_notes)
     return Status(entries, missing, foreign, dirty, notes, source.hooks, due, renames)
 
 
 def with_kept(status: Status, kept: Iterable[Migration], recorded: Recorded) -> Status:
     """Return the status with what the database keeps of missing versions, where both ledgers have them."""
-    found = (_entry(migration, recorded) for migration in kept)
+    found = (_entry(migration, recorded, told_of(migration, recorded, ())) for migration in kept)
     there = (each for each in found if each.half_done or (each.verdict is Verdict.INSTALLED and each.in_step))
     return replace(status, kept=tuple(there))
 
 
-def _entry(migration: Migration, recorded: Recorded) -> Entry:
-    key = migration.hash
-    sqlx, yoyo = recorded.sqlx.get(migration.version), recorded.yoyo.get(key)
-    log = recorded.log.get(key, ())
+def _entry(migration: Migration, recorded: Recorded, told: Told) -> Entry:
+    """Return what is known of one migration, before the schema is looked at."""
+    sqlx, yoyo, log = recorded.sqlx.get(migration.version), told.yoyo, told.log
     verdict = decide(sqlx, yoyo, log, has_sqlx_table=recorded.has_sqlx_table)
     if verdict is Verdict.OUT_OF_STEP and recorded.yoyo_running:
         verdict = verdict_of(yoyo is not None)
-    half_done = _half_done(sqlx, yoyo, log) if log and key not in recorded.running else None
-    changed = sqlx is not None and sqlx.checksum != migration.checksum
-    accepts = changed and _accepts_line_endings(log)
-    return Entry(migration, verdict, sqlx, yoyo, half_done, accepts_line_endings=accepts)
+    unsure_ids: tuple[str, ...] = ()
+    if told.unsure is not None:
+        unsure_ids = told.unsure.old_ids
+        if decide(sqlx, told.unsure.yoyo, told.unsure.log, has_sqlx_table=recorded.has_sqlx_table) is not verdict:
+            verdict, yoyo = Verdict.OUT_OF_STEP, told.unsure.yoyo
+    half_done = _half_done(sqlx, yoyo, log) if log and recorded.running.keys().isdisjoint(told.keys) else None
+    accepts, text = False, None
+    if sqlx is not None and sqlx.checksum != migration.checksum:
+        accepts = _accepts_line_endings(log)
+        text = next(filter(None, (line.text_of(sqlx.checksum) for line in reversed(log))), None)
+    return Entry(migration, verdict, sqlx, yoyo, half_done, None, accepts, told.old_ids, unsure_ids, text)
+
+
+def _without_old_ids_of(
+    renames: tuple[Rename, ...], entries: tuple[Entry, ...], unsettled: tuple[Entry, ...]
+) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """Leave out the old names of files that have another version now: they are not those of what took their version."""
+    claimed = {name for rename in renames for name in rename.old_ids}
+    if not claimed:
+        return entries, unsettled
+    entries = tuple(
+        replace(entry, old_ids=tuple(name for name in entry.old_ids if name not in claimed)) for entry in entries
+    )
+    return entries, _unsettled(entries)
 
 
 def _dirty(source: Source, recorded: Recorded) -> Iterator[int]:
@@ -89,32 +112,6 @@ def _half_done(sqlx: SqlxRecord | None, yoyo: YoyoRecord | None, log: Sequence[L
     return begun if begun.rolls_back is (yoyo is not None) else None
 
 
-def _renames(
-    unsettled: tuple[Entry, ...], missing: tuple[int, ...], rows: Mapping[int, SqlxRecord], foreign: tuple[str, ...]
-) -> Iterator[Rename]:
-    """Find the files whose text is that of a row with another version, where that version has another text or none."""
-    left = [entry for entry in unsettled if entry.changed or (entry.sqlx is None and not entry.installed)]
-    if not left:
-        return
-    versions = {*missing, *(entry.migration.version for entry in left if entry.changed)}
-    old: dict[bytes, deque[SqlxRecord]] = {}
-    for version, record in sorted(rows.items()):
-        if version in versions and record.success:
-            old.setdefault(record.checksum, deque()).append(record)
-    names: dict[int | None, list[str]] = {}
-    for name in foreign if old else ():
-        names.setdefault(_version_in(name), []).append(name)
-    for entry in left:
-        if found := old.get(entry.migration.checksum):
-            record = found.popleft()
-            yield Rename(entry.migration, record, tuple(names.get(record.version, ())))
-
-
-def _version_in(name: str) -> int | None:
-    found = re.match(r"\d{1,18}(?!\d)", name)
-    return int(found[0]) if found else None
-
-
 def _due_hooks(source: Source, recorded: Recorded) -> Iterator[Migration]:
     """Find the hooks that failed or were not reached; while a stock yoyo runs, this cannot be known."""
     if recorded.yoyo_running:
@@ -133,11 +130,10 @@ def _last_run(log: Sequence[LogEntry]) -> LogEntry | None:
     return last if last and last.operation == "apply" else None
 
 
-def _foreign(entries: tuple[Entry, ...], recorded: Recorded) -> tuple[str, ...]:
-    known = sum([entry.yoyo is not None for entry in entries])
-    if known == len(recorded.yoyo):
+def _foreign(source: Source, recorded: Recorded) -> tuple[str, ...]:
+    if not recorded.yoyo.keys() - {migration.hash for migration in source.migrations}:
         return ()
-    ids = {entry.migration.id for entry in entries}
+    ids = {migration.id for migration in source.migrations}
     return tuple(sorted(str(record.id) for record in recorded.yoyo.values() if record.id not in ids))
 
 
@@ -152,6 +148,12 @@ def _notes(
                 yield f"{version} differs in its line endings only, which `repair --line-endings` has accepted"
             else:
                 yield f"{version} differs in its line endings only; `torc-migrations repair {version} --line-endings`"
+    for entry in unsettled:
+        if entry.unsure_ids and not entry.out_of_step and entry.evidence is None:
+            yield (
+                f"yoyo's ledger has {entry.unsure_ids[0]}, which has no file and the version of {entry.migration.id}; "
+                "if it is its old name: `torc-migrations repair --renamed`"
+            )
     for rename in renames:
         old, new = rename.sqlx.version, rename.migration.version
         yield f"{new} is {old} renamed: it has its checksum; `torc-migrations repair --renamed`"
@@ -159,3 +161,7 @@ def _notes(
     begun = {entry.migration.version for entry in unsettled if entry.half_done}
     others = [version for version in dirty if version not in begun]
     yield from (f"{version} is dirty: another tool began it and did not finish it" for version in others)
+
+
+def _unsettled(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    return tuple([entry for entry in entries if not entry.settled])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torc_migrations.errors import Irreversible, NothingToResume
@@ -16,13 +17,44 @@ from torc_migrations.history.planning import (
 from torc_migrations.history.steps import Action, Direction, Plan, Step
 
 if TYPE_CHECKING:
-    from torc_migrations.history.status import Rename, Status
+    from torc_migrations.history.old_names import Rename
+    from torc_migrations.history.status import Entry, Status
 
 
 def plan_correction(
     status: Status, way: str, value: Any, versions: tuple[int, ...], leniency: Mapping[str, bool]
 ) -> Plan:
     """Plan a repair: `way` is the parameter of `Migrator.repair` that was given, and `value` its value."""
+    plan = _plan_way(status, way, value, versions, leniency)
+    corrected = {step.migration.version for step in plan.steps}
+    left = (
+        entry
+        for entry in status.entries
+        if entry.migration.version not in corrected
+        and (entry.migration.version in versions or (way == "line_endings" and not versions and entry.refused))
+    )
+    return replace(plan, notes=(*plan.notes, *(_why_nothing(entry, way) for entry in left)))
+
+
+def _why_nothing(entry: Entry, way: str) -> str:
+    """Say why there is nothing to repair about a migration, and what there may be to do."""
+    version = entry.migration.version
+    if way in ("mark", "unmark"):
+        return f"{version} is {'installed' if entry.installed else 'pending'} in both ledgers already"
+    if not entry.installed:
+        return (
+            f"{version} is pending: `torc-migrations upgrade` applies it; `torc-migrations repair {version} --mark` "
+            "records it and runs nothing"
+        )
+    if not entry.refused:
+        return f"{version} is installed, and its file is accepted as it is"
+    return (
+        f"{version} was edited, or had mixed line endings when it was installed, which its checksum does not show: "
+        f"restore the file, or accept it with `torc-migrations repair {version} --reason TEXT`"
+    )
+
+
+def _plan_way(status: Status, way: str, value: Any, versions: tuple[int, ...], leniency: Mapping[str, bool]) -> Plan:
     if way == "reason":
         return plan_repair(status, versions, value)
     if way == "line_endings":
@@ -38,7 +70,20 @@ def plan_correction(
 
 def plan_renames(status: Status) -> Plan:
     """Plan to give the records of installed migrations the new names of their files."""
-    return Plan(None, tuple(_rename(rename) for rename in status.renames))
+    renames = tuple(_rename(rename) for rename in status.renames)
+    return Plan(
+        None, (*renames, *(_redescribe(entry) for entry in status.entries if entry.old_ids or entry.unsure_ids))
+    )
+
+
+def _redescribe(entry: Entry) -> Step:
+    """Give the records of a migration the new description of its file; whoever asks for that says that it is the same.
+
+    yoyo's ledger alone knows a migration whose name may be another directory's: it is installed then.
+    """
+    action = Action.RECORD if entry.installed or entry.out_of_step else Action.ERASE
+    names = (*entry.old_ids, *entry.unsure_ids)
+    return Step(entry.migration, action, f"was {', '.join(names)}", old_ids=names)
 
 
 def _rename(rename: Rename) -> Step:
@@ -54,11 +99,12 @@ def plan_resume(status: Status, version: int, after: int) -> Plan:
         NothingToResume: it has no script outside a transaction that has begun and has not ended.
     """
     check_present(status, (version,))
-    begun = next(entry.half_done for entry in status.entries if entry.migration.version == version)
+    entry = next(entry for entry in status.entries if entry.migration.version == version)
+    begun, migration = entry.half_done, entry.migration
     if begun is None:
         raise NothingToResume(version)
-    migration = next(entry.migration for entry in status.entries if entry.migration.version == version)
     action, direction = (Action.ROLL_BACK, Direction.DOWN) if begun.rolls_back else (Action.APPLY, Direction.UP)
     if migration.down is None and begun.rolls_back:
         raise Irreversible(version)
-    return Plan(direction, (Step(migration, action, f"resumed after statement {after}", after),))
+    reason = f"resumed after statement {after}"
+    return Plan(direction, (Step(migration, action, reason, after, old_ids=entry.old_ids),))

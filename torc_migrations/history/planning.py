@@ -111,7 +111,7 @@ def plan_exactly(
         named=frozenset(wanted),
     )
     planner = {Action.APPLY: _apply, Action.ROLL_BACK: _roll_back, Action.RECORD: _record, Action.ERASE: _erase}[action]
-    steps = planner(status, tuple(entry.migration for entry in chosen))
+    steps = _with_old_ids(status, planner(status, tuple(entry.migration for entry in chosen)))
     return Plan(Direction.UP if goes_up else Direction.DOWN, (*_adoptions(others), *steps), notes=notes)
 
 
@@ -157,7 +157,7 @@ def plan_repair(status: Status, versions: Collection[int], reason: str) -> Plan:
         for entry in status.entries
         if entry.changed and entry.migration.version in versions
     )
-    return Plan(None, steps)
+    return Plan(None, _with_old_ids(status, steps))
 
 
 def plan_line_endings(status: Status, versions: Collection[int] = ()) -> Plan:
@@ -182,7 +182,7 @@ def plan_trust(status: Status, ledger: Literal["yoyo", "sqlx"]) -> Plan:
         if entry.out_of_step or entry.evidence is not None:
             row = entry.yoyo if ledger == "yoyo" else entry.sqlx
             steps.append(Step(entry.migration, Action.ERASE if row is None else Action.RECORD))
-    return Plan(None, tuple(steps))
+    return Plan(None, _with_old_ids(status, tuple(steps)))
 
 
 def plan_rollback(status: Status, target: int | None = None, *, steps: int = 1, ignore_missing: bool = False) -> Plan:
@@ -377,9 +377,27 @@ def _hooks(status: Status, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(Step(hook, Action.HOOK) for hook in (status.hooks if applies else status.due_hooks))
 
 
+def _with_old_ids(status: Status, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Let steps that only correct the ledgers also remove what yoyo's ledger has by old names."""
+    entries = {entry.migration.version: entry for entry in status.entries if entry.old_ids or entry.unsure_ids}
+    return tuple(
+        step
+        if step.script is not None or step.migration.version not in entries
+        else replace(step, old_ids=_old_ids(entries[step.migration.version], step.action))
+        for step in steps
+    )
+
+
+def _old_ids(entry: Entry, action: Action) -> tuple[str, ...]:
+    """Return the old names; also those that may be another directory's, if the migration is found installed by them."""
+    is_theirs = action is Action.RECORD and (entry.out_of_step or entry.evidence is not None)
+    return (*entry.old_ids, *(entry.unsure_ids if is_theirs else ()))
+
+
 def _adoptions(entries: Iterable[Entry]) -> Iterator[Step]:
     """Write the rows that a ledger lacks, and erase those that are wrong."""
     for entry in entries:
         if not entry.in_step and not entry.dirty:
             reason = entry.evidence.sentence if entry.evidence is not None else ""
-            yield Step(entry.migration, Action.RECORD if entry.installed else Action.ERASE, reason)
+            action = Action.RECORD if entry.installed else Action.ERASE
+            yield Step(entry.migration, action, reason, old_ids=_old_ids(entry, action))

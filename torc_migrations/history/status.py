@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from torc_migrations.formatting import time_text
+from torc_migrations.history.old_names import Rename
 from torc_migrations.history.records import Begun, SqlxRecord, YoyoRecord
 from torc_migrations.history.verdict import Verdict
 from torc_migrations.sources.migration import Migration
@@ -29,7 +30,9 @@ class Entry:
 
     `verdict` is what the ledgers and the log say together; `sqlx` and `yoyo` are the rows, or None. `half_done` is a
     script outside a transaction that has begun and has not ended. `evidence` is what the schema says, where the ledgers
-    are out of step and it was looked at. `accepts_line_endings`: `repair --line-endings` was called for it.
+    are out of step and it was looked at. `accepts_line_endings`: `repair --line-endings` was called for it. `old_ids`
+    are names with another description that are left in yoyo's ledger, `unsure_ids` such that may be another
+    directory's. `text` is a digest of the script that was installed, if it mixed line endings and that is known.
     """
 
     migration: Migration
@@ -39,6 +42,9 @@ class Entry:
     half_done: Begun | None = None
     evidence: Evidence | None = None
     accepts_line_endings: bool = False
+    old_ids: tuple[str, ...] = ()
+    unsure_ids: tuple[str, ...] = ()
+    text: str | None = None
 
     @property
     def installed(self) -> bool:
@@ -69,7 +75,9 @@ class Entry:
     @property
     def same_but_for_line_endings(self) -> bool:
         """Whether the file differs from what was installed in line endings or a byte order mark only."""
-        return self.changed and self.sqlx is not None and self.migration.same_but_for_line_endings(self.sqlx.checksum)
+        if self.sqlx is None or not self.changed:
+            return False
+        return self.migration.same_but_for_line_endings(self.sqlx.checksum, self.text)
 
     @property
     def refused(self) -> bool:
@@ -97,12 +105,13 @@ class Entry:
             and self.sqlx.checksum == self.migration.checksum
             and self.half_done is None
             and self.evidence is None
+            and not self.old_ids
         )
 
     @property
     def in_step(self) -> bool:
         """Whether both ledgers are right, and yoyo's log."""
-        if self.evidence is not None:
+        if self.evidence is not None or self.old_ids:
             return False
         if self.verdict is Verdict.INSTALLED:
             return self.sqlx is not None and self.yoyo is not None
@@ -122,7 +131,11 @@ class Entry:
         if self.evidence is not None:
             return f"{version} was out of step, and is {self.verdict.value}: {self.evidence.sentence}"
         if self.out_of_step:
-            return f"{version} is out of step: {_says('yoyo', self.yoyo)}, {_says('sqlx', self.sqlx)}"
+            name = f", by the name {self.unsure_ids[0]}" if self.unsure_ids else ""
+            return f"{version} is out of step: {_says('yoyo', self.yoyo)}{name}, {_says('sqlx', self.sqlx)}"
+        if self.old_ids:
+            names = ", ".join(self.old_ids)
+            return f"{version} is {self.verdict.value}; yoyo's ledger still has it as {names}, until the next upgrade"
         wrong = [name for name, row in (("yoyo", self.yoyo), ("sqlx", self.sqlx)) if (row is None) == self.installed]
         verb = "lacks" if self.installed else "still has"
         return f"{version} is {self.verdict.value}; {' and '.join(wrong)}'s ledger {verb} it, until the next upgrade"
@@ -130,18 +143,6 @@ class Entry:
 
 def _says(name: str, row: object | None) -> str:
     return f"{name}'s ledger says {'not installed' if row is None else 'installed'}"
-
-
-@dataclass(frozen=True, slots=True)
-class Rename:
-    """A migration whose file had another version when it was installed: `sqlx` is its row, with that version.
-
-    `old_ids` are the ids in yoyo's ledger that begin with that version and have no file.
-    """
-
-    migration: Migration
-    sqlx: SqlxRecord
-    old_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torc_migrations.formatting import duration_text
 
 if TYPE_CHECKING:
-    from torc_migrations.history.status import Rename
+    from torc_migrations.history.old_names import Rename
     from torc_migrations.sources.migration import Migration, Script
 
 
@@ -49,8 +49,9 @@ class Step:
 
     RECORD, ERASE, REPAIR and RENAME run no script: they write the rows that a ledger lacks, remove rows that are wrong,
     accept a file that was edited, and give the rows of a migration the new name of its file, for a `reason` that goes
-    to yoyo's log; `renamed_from` is the old name. HOOK runs a script that is no migration. The first `resume_after`
-    statements of a script outside a transaction are not run again.
+    to yoyo's log; `renamed_from` is the old name, and what yoyo's ledger has by `old_ids` is removed. HOOK runs a
+    script that is no migration. The first `resume_after` statements of a script outside a transaction are not run
+    again.
     """
 
     migration: Migration
@@ -58,6 +59,7 @@ class Step:
     reason: str = ""
     resume_after: int = 0
     renamed_from: Rename | None = None
+    old_ids: tuple[str, ...] = ()
 
     @property
     def script(self) -> Script | None:

@@ -34,12 +34,14 @@ SELECT_OTHER_LINE = """
 class _Recorded:
     """What the ledgers say: checksums by version in sqlx's, and the hashes in yoyo's that its log does not take back.
 
-    A checksum is None where the row was not successful.
+    A checksum is None where the row was not successful. `rows` is how many yoyo's ledger has: more than files, where it
+    has names that may be old ones.
     """
 
-    def __init__(self, checksums: Mapping[int, bytes | None], marked: frozenset[str]) -> None:
+    def __init__(self, checksums: Mapping[int, bytes | None], marked: frozenset[str], rows: int) -> None:
         self.checksums = checksums
         self.marked = marked
+        self.rows = rows
 
 
 def nothing_to_do(
@@ -66,7 +68,11 @@ def nothing_to_do(
         return False
     name, files = list_files(source)
     names = read_names(name, files)
-    if names.hooks or {named.version for named in names.migrations} != recorded.checksums.keys():
+    if (
+        names.hooks
+        or len(names.migrations) != recorded.rows
+        or {named.version for named in names.migrations} != recorded.checksums.keys()
+    ):
         return False
     if not recorded.marked.issuperset([yoyo_hash(named.id) for named in names.migrations]):
         return False
@@ -83,7 +89,9 @@ def has_everything(opened: Database, source: Source, *, yoyo_table: str, sqlx_ta
     if source.hooks or any(migration.depends for migration in source.migrations):
         return False
     recorded = _read_at_once(opened, yoyo_table, sqlx_table)
-    if not recorded or recorded.checksums != {each.version: each.checksum for each in source.migrations}:
+    if not recorded or recorded.rows != len(source.migrations):
+        return False
+    if recorded.checksums != {each.version: each.checksum for each in source.migrations}:
         return False
     return all(each.hash in recorded.marked for each in source.migrations)
 
@@ -118,7 +126,7 @@ def _read(database: Database, yoyo_table: str, sqlx_table: str) -> _Recorded | N
     hashes = frozenset(key for (key,) in marked)
     if others:
         hashes -= {key for (key,) in database.rows_or_none(sql.select_taken_back.format_map(names)) or ()}
-    return _Recorded(dict(checksums), hashes)
+    return _Recorded(dict(checksums), hashes, len(marked))
 
 
 def _have_checksums(migrations: list[Named], checksums: Mapping[int, bytes | None], ignored_chars: str) -> bool:

@@ -21,6 +21,7 @@ from torc_migrations.history.records import (
     YoyoRecord,
     begun_comment,
     our_comment,
+    text_words,
 )
 from torc_migrations.history.steps import Action, Step
 from torc_migrations.ledgers.kept import KeptMigrations
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from torc_migrations.ledgers.yoyo import LedgerBackend
 
 _UNKNOWN_TIME = -1
-_LONGEST_REASON = 150  # yoyo's column holds 255 letters
+_LONGEST_REASON = 150  # yoyo's column holds 255 letters; what else a comment says is taken off
 SQLX_COLUMNS = ("version", "description", "installed_on", "success", "checksum", "execution_time")
 YOYO_COLUMNS = ("migration_hash", "migration_id", "applied_at_utc")
 LOG_COLUMNS = ("id", "migration_hash", "migration_id", "operation", "comment", "created_at_utc")
@@ -76,6 +77,7 @@ class Ledgers:
         self.lower_tables = frozenset(lowered(table) for table in self.tables)
         self.begun: Begun | None = None  # what the log says of a script that these ledgers have begun
         self._names = ledger_names(database, yoyo_table, sqlx_table)
+        self._own_table = "" if sqlx_table == SQLX_TABLE else unquoted(sqlx_table)  # for comments in yoyo's log
         self._owner: str | None = None
         self._marked: tuple[int, bool] | None = None  # the row that `begin` has made dirty, and whether it was there
         self._begun_line = ""
@@ -100,7 +102,8 @@ class Ledgers:
         sqlx = self._read_sqlx(notes)
         runner = None if all(row.success for row in sqlx.values()) else self._database.living_owner("")
         has_table = bool(sqlx) or not log or self._rows("SELECT 1 FROM {sqlx} LIMIT 0") is not None
-        return Recorded(sqlx, yoyo, log, yoyo_is_running, dict(self._running(log)), runner, tuple(notes), has_table)
+        running = dict(self._running(log))
+        return Recorded(sqlx, yoyo, log, yoyo_is_running, running, runner, tuple(notes), has_table, self._own_table)
 
     def read_kept(self, versions: Iterable[int], recorded: Recorded) -> tuple[Migration, ...]:
         """Return what the database keeps of installed versions, for those that have no file."""
@@ -133,11 +136,12 @@ class Ledgers:
         A row that is there already is left as it is.
         """
         migration, facts = step.migration, self._facts(step, elapsed_ns)
+        self._erase_old_ids(step, step.old_ids)
         is_new = self._execute(self._database.sql.insert_sqlx_row, facts).rowcount == 1
         if self._database.sql.marks_dirty:
             self._execute(UPDATE_FINISHED_ROW, facts)
         self._backend.mark_one(migration, log=False)
-        self._log(step, self._identity(migration))
+        self._log_installed(step)
         self._check(migration, installed=True, checksum=migration.checksum if is_new else None, is_new=is_new)
         self._kept.write(migration)
 
@@ -155,8 +159,8 @@ class Ledgers:
         sql = f"{self._database.sql.select_sqlx_rows} WHERE version BETWEEN :first AND :last"
         rows = self._execute(sql, {"first": min(versions), "last": max(versions)})
         records = [checked_sqlx_record(self._sqlx_table, row, []) for row in rows]
-        identities = {record.version: record.identity for record in records}
-        comments = {step: self._comment(step, identities[step.migration.version]) for step in done}
+        written = {record.version: record for record in records}
+        comments = {step: self._comment_installed(step, written[step.migration.version]) for step in done}
         self._backend.record_all(comments, moments)
         for step in done:
             self._kept.write(step.migration)
@@ -175,6 +179,7 @@ class Ledgers:
         """Write that a migration is not installed: no row in a ledger, and a line in yoyo's log."""
         self._backend.set_time()
         self._execute(DELETE_SQLX_ROW, {"version": step.migration.version})
+        self._erase_old_ids(step, step.old_ids)
         self._backend.unmark_one(step.migration, log=False)
         self._log(step, NO_ROW)
         self._check(step.migration, installed=False)
@@ -182,37 +187,33 @@ class Ledgers:
 
     def repair(self, step: Step) -> None:
         """Write the checksum of an edited file into sqlx's row, and why into yoyo's log."""
-        migration = step.migration
-        facts = {"version": migration.version, "checksum": migration.checksum, "description": migration.description}
-        self._execute(UPDATE_SQLX_ROW, facts)
+        self._execute(UPDATE_SQLX_ROW, self._facts(step))
         self.record(step)
-        self._check(migration, installed=True, checksum=migration.checksum)
+        self._check(step.migration, installed=True, checksum=step.migration.checksum)
 
     def rename(self, step: Step) -> None:
         """Give the rows of an installed migration the version and the id that its file has now."""
         rename, migration = step.renamed_from, step.migration
         assert rename is not None
-        self._backend.set_time()
+        row = {**self._facts(step, rename.sqlx.execution_time), "installed_on": rename.sqlx.installed_on}
         facts = {"old_version": rename.sqlx.version, "old_checksum": rename.sqlx.checksum}
         self._execute(DELETE_RENAMED_ROW, facts)
         self._execute(DELETE_SQLX_ROW, {"version": migration.version})
-        row = {
-            "version": migration.version,
-            "description": migration.description,
-            "installed_on": rename.sqlx.installed_on,
-            "checksum": migration.checksum,
-            "execution_time": rename.sqlx.execution_time,
-        }
         self._execute(INSERT_RENAMED_ROW, row)
-        for old_id in rename.old_ids:
-            old = replace(migration, id=old_id, hash=yoyo_hash(old_id))
-            self._backend.unmark_one(old, log=False)
-            self._log(Step(old, Action.ERASE, f"is {migration.id}"), NO_ROW)
+        self._erase_old_ids(step, rename.old_ids)
         self._backend.mark_one(migration, log=False)
-        self._log(step, self._identity(migration))
+        self._log_installed(step)
         self._check(migration, installed=True, checksum=migration.checksum)
         self._kept.delete(migration, rename.sqlx.version)
         self._kept.write(migration)
+
+    def _erase_old_ids(self, step: Step, old_ids: tuple[str, ...]) -> None:
+        """Remove what yoyo's ledger and log have by other names of a migration; its own line in the log comes after."""
+        for old_id in old_ids:
+            old = replace(step.migration, id=old_id, hash=yoyo_hash(old_id))
+            self._backend.unmark_one(old, log=False)
+            self._execute(DELETE_BEGUN, {"hash": old.hash, "operation": BEGIN})
+            self._log(Step(old, Action.ERASE, f"is {step.migration.id}"), NO_ROW)
 
     def log_hook(self, step: Step) -> None:
         """Write into yoyo's log that a hook has run; no ledger has a row for it."""
@@ -238,7 +239,7 @@ class Ledgers:
             if self._rows(SELECT_NO_LINE) is None:
                 return  # the script has dropped the log, which is made again at its end
             self.begun = Begun(step.action.operation, done, line, owner, is_running)
-            comment = begun_comment(self.begun, identity, lines_before)
+            comment = begun_comment(self.begun, identity, lines_before, self._own_table)
             facts = {"comment": comment, "line": self._begun_line}
             if not self._begun_line or not self._execute(UPDATE_BEGUN, facts).rowcount:
                 self._backend.set_time()
@@ -281,9 +282,20 @@ class Ledgers:
         self._backend.comment = self._comment(step, identity)
         self._backend.log_migration(step.migration, step.action.operation)
 
-    def _comment(self, step: Step, identity: str | None) -> str:
-        why = f" ({step.reason[:_LONGEST_REASON]})" if step.reason else ""
-        return our_comment(f"{step.action.value}{why}", identity, self._count_log())
+    def _log_installed(self, step: Step) -> None:
+        self._backend.comment = self._comment_installed(step, self._read_sqlx_row(step.migration))
+        self._backend.log_migration(step.migration, step.action.operation)
+
+    def _comment_installed(self, step: Step, row: SqlxRecord | None) -> str:
+        """Return the comment about a migration that sqlx's ledger has, if nothing keeps it out."""
+        text = step.migration.mixed_text if row and row.checksum == step.migration.checksum else None
+        words = text_words(text, step.migration.checksum) if text else ""
+        return self._comment(step, row.identity if row else NO_ROW, words)
+
+    def _comment(self, step: Step, identity: str | None, words: str = "") -> str:
+        room = _LONGEST_REASON - len(self._own_table) - len(words)
+        why = f" ({step.reason[:room]})" if step.reason else ""
+        return our_comment(f"{step.action.value}{why}{words}", identity, self._count_log(), self._own_table)
 
     def _count_log(self) -> int | None:
         """Return how many lines are in the log; None where they have an order of their own."""

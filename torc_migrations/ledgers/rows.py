@@ -18,7 +18,7 @@ def checked_sqlx_record(table: str, row: Row, notes: list[str]) -> SqlxRecord:
     Raises:
         DamagedLedger: a value cannot be understood.
     """
-    version, checksum, success, installed_on, execution_time, number = row
+    version, checksum, success, installed_on, execution_time, number, description = row
     place = version if number is None else number
     if not isinstance(version, int):
         raise DamagedLedger(table, "version", row=place, value=version)
@@ -31,7 +31,9 @@ def checked_sqlx_record(table: str, row: Row, notes: list[str]) -> SqlxRecord:
         raise DamagedLedger(table, "success", row=place, value=success)
     if not isinstance(execution_time, int):
         execution_time = _UNKNOWN_TIME
-    return SqlxRecord(version, checksum, bool(success), str(installed_on or ""), execution_time, number)
+    return SqlxRecord(
+        version, checksum, bool(success), str(installed_on or ""), execution_time, number, _text(description)
+    )
 
 
 def _from_hexadecimal(checksum: str) -> bytes | None:
@@ -50,9 +52,9 @@ def checked_yoyo_record(row: Row) -> YoyoRecord:
 
 def checked_log_entry(row: Row) -> LogEntry:
     """Return a line of yoyo's log; a line about nothing belongs to no migration."""
-    operation, created_at, comment, position, key = row
+    operation, created_at, comment, position, key, name = row
     at = None if created_at is None else _text(created_at)
-    return LogEntry(_text(operation), at, comment, position, _text(key))
+    return LogEntry(_text(operation), at, comment, position, _text(key), _text(name))
 
 
 def _text(value: object) -> str:

@@ -13,6 +13,8 @@ from torc_migrations.history.steps import Action, Step
 from torc_migrations.runs.session import Session
 from torc_migrations.sources.migration import Script
 
+# SQLite sets the journal mode, does nothing or fails, by what else the transaction has written.
+_ALONE = b"journal_mode"
 _LARGE_SCRIPT = 1_000_000  # bytes; a larger script has a transaction of its own
 
 
@@ -87,6 +89,7 @@ def may_share(step: Step, mode_of: Callable[[Script], ScriptMode]) -> bool:
         and not script.directives.foreign_keys
         and not step.is_hook
         and len(script.sql) <= _LARGE_SCRIPT
+        and _ALONE not in script.sql.lower()
     )
 
 

@@ -29,6 +29,7 @@ def run_guarded(session: Session, step: Step) -> Effects:
         RowsLost, RowsDoubled: there are some, and they are not accepted.
     """
     effects = session.database.run_script(step, ScriptMode.WHOLE)
+    session.made.update(dict.fromkeys(effects.created, step.name))
     if error := _rows_error(step, effects):
         if not session.accept_losses:
             raise error
@@ -72,15 +73,13 @@ def refuse_broken(session: Session, steps: Iterable[Step], after: Soundness, eff
     broken = newly_broken(after, before, created)
     refused = set(broken)
     others = tuple(each for each in newly_broken(after, before, ()) if each not in refused)
-    broken += (worked := _worked_between(session, steps, others, before))
-    for each in others:
-        if each not in worked:
-            _warn(steps, each, "does not work yet")
+    broken += _worked_between(session, steps, others, before)
+    session.made.update({lowered(each.name): steps[-1].name for each in others if each.kind == "trigger"})
     if not broken:
         return
     if session.allow_broken_schema:
         for each in broken:
-            _warn(steps, each, "does not work any more")
+            _warn(steps, each)
         return
     facts = tuple((each.title, each.reason) for each in broken)
     at = session.database.find_breaker(steps, broken[0])
@@ -89,6 +88,16 @@ def refuse_broken(session: Session, steps: Iterable[Step], after: Soundness, eff
     raise SchemaBroken(
         at.step, facts, path=at.path, line=at.line, column=at.column, statement=at.statement, frame=at.frame
     )
+
+
+def note_unfinished(session: Session) -> None:
+    """Warn, at the end of a run, of what its scripts have created and does not work yet."""
+    if not session.made:
+        return
+    made, session.made = session.made, {}
+    for each in session.database.find_unfinished(made):
+        name = made[lowered(each.name)]
+        log().warning("%s: %s does not work yet: %s", name, each.title, each.reason)
 
 
 def refuse_lost_ledger(session: Session, step: Step, effects: Effects) -> bool:
@@ -113,11 +122,12 @@ def error_of_kept(session: Session, step: Step, before: Soundness, effects: Effe
     if violations := session.database.find_violations(effects):
         facts = violations_of(step, violations).facts
         log().warning("%s: after it there is %s, perhaps from before it", step.name, facts)
+    session.made.update(dict.fromkeys(effects.created, step.name))
     broken = newly_broken(session.database.find_broken(effects), before, effects.created)
     if broken and not session.allow_broken_schema:
         return SchemaBroken(step, tuple((each.title, each.reason) for each in broken), kept=True)
     for each in broken:
-        _warn((step,), each, "does not work any more")
+        _warn((step,), each)
     return None
 
 
@@ -154,8 +164,8 @@ def say_not_committed(error: Exception, outcomes: Iterable[Outcome], failure: Ba
         raise failure from failure.__cause__
 
 
-def _warn(steps: tuple[Step, ...], broken: BrokenObject, what: str) -> None:
-    log().warning("%s: %s %s: %s", steps[-1].name, broken.title, what, broken.reason)
+def _warn(steps: tuple[Step, ...], broken: BrokenObject) -> None:
+    log().warning("%s: %s does not work any more: %s", steps[-1].name, broken.title, broken.reason)
 
 
 def _worked_between(

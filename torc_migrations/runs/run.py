@@ -20,6 +20,7 @@ from torc_migrations.runs.groups import Overtaken, Records, ignoring_loss, may_s
 from torc_migrations.runs.refusals import (
     error_of_kept,
     hint_at_one_transaction,
+    note_unfinished,
     refuse_broken,
     refuse_lost_ledger,
     run_guarded,
@@ -126,6 +127,7 @@ class Run:
         except BaseException:
             self._safeguard.log_command(self._database)
             raise
+        note_unfinished(self._session)
         return Report(plan, tuple(outcomes), self._safeguard.snapshot)
 
     def _check_scripts(self) -> None:
@@ -156,8 +158,7 @@ class Run:
             return []
         except ExecutionFailed as error:
             self._database.refuse_unwritable(error)
-            begun = self._ledgers.begun
-            say_how_to_resume(error, begun.done if begun is not None else step.resume_after)
+            say_how_to_resume(error, begun.done if (begun := self._ledgers.begun) else step.resume_after)
             raise
         finally:
             self._ledgers.end()
@@ -390,8 +391,7 @@ class Run:
 
     def _settle(self) -> list[Outcome]:
         """Write and erase what a ledger lacks or still has, after a script that may have written into it."""
-        steps = plan_settling(self._session.read()).steps
-        for step in steps:
+        for step in (steps := plan_settling(self._session.read()).steps):
             self._write(step, 0)
         return [Outcome(step, 0) for step in steps]
 

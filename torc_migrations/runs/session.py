@@ -34,6 +34,7 @@ class Session:
         runner: the living process that runs a script outside a transaction, when the ledgers were read last, or None.
         feed: hears of what happens in a run.
         trial: what the migrations make, once that was looked up on a scratch database.
+        made: by the lower names of what scripts have created, the step that did; it may wait for a later one to work.
         expected: how many instructions a rehearsal of the scripts has counted, or None.
     """
 
@@ -59,6 +60,7 @@ class Session:
         self.feed = feed or Feed()
         self.feed.attach(database)
         self.trial: Trial | None = None
+        self.made: dict[str, str] = {}
         self.expected: int | None = None
         self._reconnections = self._conflicts = 0
         self._original: Session | None = None  # whose database was copied

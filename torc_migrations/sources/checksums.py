@@ -13,6 +13,16 @@ def checksum(sql: bytes, ignored: str = "") -> bytes:
     return sha384(sql).digest()
 
 
+def text_digest(sql: bytes, ignored: str = "") -> str:
+    """Return a digest that a text has with any line endings, with a BOM and without one."""
+    return checksum(sql.removeprefix(BOM).replace(b"\r\n", b"\n"), ignored).hex()[:32]
+
+
+def mixes_line_endings(sql: bytes) -> bool:
+    """Return whether some lines end with CR and LF, and others with LF alone."""
+    return 0 < sql.count(b"\r\n") < sql.count(b"\n")
+
+
 def yoyo_hash(name: str) -> str:
     """Return the SHA-256 of a migration's id in hexadecimal, its key in yoyo's ledger."""
     return sha256(name.encode("utf-8", "surrogateescape")).hexdigest()

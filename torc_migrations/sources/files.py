@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import stat
 from codecs import utf_8_decode
 from contextlib import suppress
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING
 
 from torc_migrations.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from importlib.resources.abc import Traversable
     from typing import TypeAlias
 
@@ -26,6 +27,13 @@ _PIECE = 65_536
 _FEW = 3
 _LEVELS = 3
 _SQLITE_HEADER = b"SQLite format 3\0"  # https://sqlite.org/fileformat.html#magic_header_string
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+}
 _name = itemgetter(0)
 
 
@@ -147,9 +155,20 @@ def has_directory_each(directories: Iterable[str]) -> bool:
 def _is_link_to_file(entry: os.DirEntry[str]) -> bool:
     """Return whether an entry is a link to a file; a broken link counts, so that it is reported as missing."""
     try:
-        return entry.is_symlink() and not entry.is_dir()
-    except OSError:  # links in a circle
+        return entry.is_symlink() and stat.S_ISREG(entry.stat().st_mode)
+    except OSError:  # broken, or links in a circle
         return True
+
+
+def find_no_files(source: object) -> Iterator[tuple[str, str]]:
+    """Yield what is named like a script and is no file, which sqlx ignores too: its path, and what it is."""
+    if not isinstance(source, (str, os.PathLike)) or not os.path.isdir(source):
+        return
+    with os.scandir(str(os.fspath(source))) as entries:
+        named = sorted((entry for entry in entries if entry.name.endswith(".sql")), key=attrgetter("name"))
+    for entry in named:
+        if not (entry.is_file(follow_symlinks=False) or _is_link_to_file(entry)):
+            yield entry.path, _KINDS.get(stat.S_IFMT(entry.stat().st_mode), "no file")
 
 
 def _readable(name: str) -> str:

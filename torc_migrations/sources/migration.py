@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from torc_migrations.errors import BadScript
-from torc_migrations.sources.checksums import same_but_for_line_endings
+from torc_migrations.sources.checksums import mixes_line_endings, same_but_for_line_endings, text_digest
 from torc_migrations.sources.directives import Directives, misspelt_directives, read_directives
 from torc_migrations.sources.files import find_bad_byte, read_bytes
 from torc_migrations.sources.text import frame, place
@@ -172,9 +172,19 @@ class Migration:
         down = self.down.with_foreign_keys(value) if self.down else None
         return replace(self, up=self.up.with_foreign_keys(value), down=down)
 
-    def same_but_for_line_endings(self, recorded: bytes) -> bool:
-        """Return whether a recorded checksum is that of the same up script with other line endings, or another BOM."""
+    def same_but_for_line_endings(self, recorded: bytes, digest: str | None = None) -> bool:
+        """Return whether a recorded checksum is that of the same up script with other line endings, or another BOM.
+
+        Where the script that was recorded mixed line endings, only the `digest` of its text shows that.
+        """
+        if digest is not None and digest == text_digest(self.up.sql, self.ignored_chars):
+            return True
         return same_but_for_line_endings(self.up.sql, recorded, self.ignored_chars)
+
+    @property
+    def mixed_text(self) -> str | None:
+        """A digest of the text of an up script that mixes line endings; None for any other script."""
+        return text_digest(self.up.sql, self.ignored_chars) if mixes_line_endings(self.up.sql) else None
 
     def __repr__(self) -> str:
         return f"Migration({self.id!r})"

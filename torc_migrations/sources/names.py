@@ -285,6 +285,16 @@ class _Reader:
         raise BadName(self._source, name)
 
 
+def read_stem(stem: str, rule: NameRule) -> tuple[int, str] | None:
+    """Return the version and the words in the name of a migration that may have no file; None where it has none."""
+    number, _, rest = stem.partition("_")
+    if not (number.isdigit() and len(number) != _DATE) and (found := rule.read(stem)):
+        number, rest = found
+    if not (_is_number(number) and len(number) <= _LONGEST_NUMBER and int(number) <= _NEWEST):
+        return None
+    return int(number), rest
+
+
 def _trimmed(rest: str, suffix: str) -> str:
     """Remove a suffix as often as it is there, as sqlx does."""
     while rest.endswith(suffix):

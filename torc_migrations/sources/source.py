@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from torc_migrations.errors import BadDependency, BadScript, DuplicateVersion, MixedLayout, SourceError
 from torc_migrations.sources.checksums import checksum, yoyo_hash
-from torc_migrations.sources.files import File, directories_with_sql, has_directory_each, list_files
+from torc_migrations.sources.files import File, directories_with_sql, find_no_files, has_directory_each, list_files
 from torc_migrations.sources.migration import Migration, Script
 from torc_migrations.sources.names import Layout, Named, read_names
 from torc_migrations.sources.one_file_formats import one_file_note
@@ -82,13 +82,14 @@ def discover(source: SourceLike = None, *, ignored_chars: str = "") -> Source:
     if isinstance(source, Sequence) and not isinstance(source, str):
         return combine(tuple(discover(each, ignored_chars=ignored_chars) for each in source))
     name, files = list_files(source)
+    no_files = tuple(f"{path} is ignored: it is {kind}" for path, kind in find_no_files(source))
     names = read_names(name, files)
     migrations = tuple([_read(named, ignored_chars) for named in names.migrations])
     if not migrations:
         raise _no_migration(name, files, source)
     _check_dependencies(migrations)
-    notes = (*names.notes, *(note for migration in migrations for note in _script_notes(migration.up)))
-    return Source(name, migrations, names.layout, notes, tuple(map(_hook, names.hooks)), names.warnings)
+    notes = (*names.notes, *no_files, *(note for migration in migrations for note in _script_notes(migration.up)))
+    return Source(name, migrations, names.layout, notes, tuple(map(_hook, names.hooks)), (*names.warnings, *no_files))
 
 
 def _read(named: Named, ignored_chars: str) -> Migration:

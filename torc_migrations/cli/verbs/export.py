@@ -27,7 +27,7 @@ examples:
   torc-migrations -s migrations export --layout yoyo for-yoyo
   torc-migrations --torc export --layout sqlx exported
 """
-_NUMBER = re.compile(r"[0-9]*")
+_NUMBER = re.compile(r"([+-]?)([0-9]*)")
 # The names that sqlx reads as we do.
 _PLAIN_ID = re.compile(r"[+-]?[0-9]+_")
 
@@ -52,12 +52,23 @@ def run(options: Namespace, terminal: Terminal) -> int:
     from torc_migrations.sources.source import discover
 
     source = discover(source_of(settings_of(options, terminal), options, terminal))
+    if options.layout == "sqlx":
+        for hook in source.hooks:
+            terminal.print_note(f"{hook.up.path} is left out: sqlx has no scripts that run after migrations")
     print_created(export(source, Layout(options.layout), options.directory), options, terminal)
+    stems = zip(source.migrations, _stems(source, Layout(options.layout)), strict=True)
+    if options.layout == "yoyo" and (other := next(((each.id, stem) for each, stem in stems if each.id != stem), None)):
+        terminal.print_note(
+            f"{other[0]} is {other[1]} now, which is another migration for yoyo: where it is installed, run "
+            f"`torc-migrations upgrade -s {options.directory}` before yoyo"
+        )
     return 0
 
 
 def export(source: Source, layout: Layout, directory: str) -> tuple[str, ...]:
     """Write every migration of a source into an empty or new directory, in a layout, and return the paths.
+
+    yoyo's post-apply scripts are written in its own layout only.
 
     The bytes stay the same, and with them sqlx's checksums. So do the names, except for their ends, and for names that
     sqlx would not read as we do.
@@ -73,6 +84,7 @@ def export(source: Source, layout: Layout, directory: str) -> tuple[str, ...]:
         for migration, stem in zip(source.migrations, stems, strict=True)
         for name, sql in _files(migration, layout, stem).items()
     }
+    texts |= {f"{hook.id}.sql": hook.up.sql for hook in source.hooks if layout is Layout.YOYO}
     return write_files(directory, {os.path.join(directory, name): sql for name, sql in texts.items()})
 
 
@@ -88,8 +100,8 @@ def _stems(source: Source, layout: Layout) -> list[str]:
     stems = [migration.id for migration in source.migrations]
     if _difference(stems) is None:
         return stems
-    width = max(len(_NUMBER.match(stem)[0]) for stem in stems)  # type: ignore[index]  # it may be empty
-    padded = [_NUMBER.sub(lambda found: found[0].zfill(width), stem, count=1) for stem in stems]
+    width = max(len(_NUMBER.match(stem)[2]) for stem in stems)  # type: ignore[index]  # it may be empty
+    padded = [_NUMBER.sub(lambda found: found[1].strip("+") + found[2].zfill(width), stem, count=1) for stem in stems]
     if difference := _difference(padded):
         raise BadOrder(source.name, difference)
     changed = {stem for stem, new in zip(stems, padded, strict=True) if stem != new}

@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS {kept} (
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin
 """,
     select_sqlx_rows=f"""
-        SELECT version, checksum, success, {_UTC.replace("{column}", "installed_on")}, execution_time, NULL
+        SELECT version, checksum, success, {_UTC.replace("{column}", "installed_on")}, execution_time, NULL, description
         FROM {{sqlx}}
     """,
     select_yoyo_rows=f"""
@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS {kept} (
     # Stock yoyo's times are whole seconds here. Its ids are UUIDs of version 1, whose time is in these three parts:
     # https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-1
     select_log=f"""
-        SELECT operation, {_CREATED}, comment, 0, migration_hash
+        SELECT operation, {_CREATED}, comment, 0, migration_hash, migration_id
         FROM {{log}}
         ORDER BY created_at_utc, SUBSTRING(id, 15, 4), SUBSTRING(id, 10, 4), SUBSTRING(id, 1, 8)
     """,

@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS {kept} (
 )
 """,
     select_sqlx_rows=f"""
-        SELECT version, checksum, success, {_MOMENT.format("installed_on")}, execution_time, NULL
+        SELECT version, checksum, success, {_MOMENT.format("installed_on")}, execution_time, NULL, description
         FROM {{sqlx}}
     """,
     select_yoyo_rows="""
@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS {kept} (
         FROM {yoyo}
     """,
     select_log="""
-        SELECT operation, to_char(created_at_utc, 'YYYY-MM-DD HH24:MI:SS.US'), comment, 0, migration_hash
+        SELECT operation, to_char(created_at_utc, 'YYYY-MM-DD HH24:MI:SS.US'), comment, 0, migration_hash, migration_id
         FROM {log}
         ORDER BY created_at_utc, id
     """,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torc_migrations.databases.results.violations import Soundness
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
     from torc_migrations.databases.interface import Breaker, Effects
     from torc_migrations.databases.results.violations import BrokenObject, Violation
@@ -60,6 +60,10 @@ class Unwatched:
     ) -> Soundness:
         """Return nothing: PostgreSQL refuses to drop what a view needs, and the DDL of MariaDB cannot be undone."""
         return Soundness()
+
+    def find_unfinished(self, names: Container[str]) -> tuple[BrokenObject, ...]:  # noqa: ARG002
+        """Return nothing: a server does not create what does not work."""
+        return ()
 
     def combined(self, effects: Iterable[Effects]) -> Effects:
         """Return what the last of several scripts did: nothing is checked after it."""

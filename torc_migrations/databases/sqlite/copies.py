@@ -29,6 +29,8 @@ _PAGES_A_STEP = 4096
 def copy_of(database: SQLiteConnection) -> Iterator[tuple[sqlite3.Connection, Address]]:
     """Copy a database next to its file, or in memory where it has none; the copy is removed at the end.
 
+    For a file that does not exist yet the copy is one too, if it can be made, because PRAGMAs are others in memory.
+
     The database is read in one transaction. Without WAL, writers wait until it is copied. Copies that killed
     processes have left are removed first.
 
@@ -37,15 +39,13 @@ def copy_of(database: SQLiteConnection) -> Iterator[tuple[sqlite3.Connection, Ad
         CannotOpen: its directory cannot be written.
         DatabaseFailed: it could not be copied after all.
     """
-    path = None if database.is_missing else database.address.path
-    if path is None:
+    path = database.address.path
+    address = Address(None) if path is None else _address_beside(database, path)
+    if address.path is None:
         with closing(connect(Address(None))) as connection:
             _fill(connection, database)
             yield connection, Address(None)
         return
-    _remove_leftovers(path)
-    _check_free_space(database)
-    address = Address(_new_file(path))
     try:
         with closing(connect(address)) as connection:
             _fill(connection, database)
@@ -53,6 +53,17 @@ def copy_of(database: SQLiteConnection) -> Iterator[tuple[sqlite3.Connection, Ad
     finally:
         for suffix in _BESIDE:
             _remove(f"{address.path}{suffix}")
+
+
+def _address_beside(database: SQLiteConnection, path: str) -> Address:
+    try:
+        _remove_leftovers(path)
+        _check_free_space(database)
+        return Address(_new_file(path))
+    except (CannotOpen, OSError):
+        if database.is_missing:
+            return Address(None)
+        raise
 
 
 def _fill(connection: sqlite3.Connection, database: SQLiteConnection) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -137,6 +137,12 @@ class SQLiteDatabase(Clocked, SQLiteConnection):
 
         return find_broken(self, effects if isinstance(effects, ScriptEffects) else None, known)
 
+    def find_unfinished(self, names: Container[str]) -> tuple[BrokenObject, ...]:
+        """Return the tables, views and triggers of these lower names that do not work."""
+        from torc_migrations.databases.sqlite.catalog.soundness import find_unfinished
+
+        return find_unfinished(self, names)
+
     def combined(self, effects: Iterable[Effects]) -> Effects:
         """Return what several scripts did, as far as it says what must be checked."""
         from torc_migrations.databases.sqlite.scripts.effects import ScriptEffects
@@ -247,7 +253,7 @@ class SQLiteDatabase(Clocked, SQLiteConnection):
         if runner.notes and step.script and step.script not in self._warned:
             self._warned.add(step.script)
             for note in runner.notes:
-                log().warning("%s: %s", step.script.path, note)
+                log().warning("%s", note)
         return effects
 
     def _new_effects(self, *, may_commit: bool) -> ScriptEffects:

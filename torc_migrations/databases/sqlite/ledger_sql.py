@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS {kept} (
 )
 """,
     select_sqlx_rows="""
-        SELECT +version, +checksum, +success, CAST(installed_on AS TEXT), +execution_time, +rowid
+        SELECT +version, +checksum, +success, CAST(installed_on AS TEXT), +execution_time, +rowid, +description
         FROM {sqlx}
     """,
     select_yoyo_rows="""
@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS {kept} (
         FROM {yoyo}
     """,
     select_log="""
-        SELECT +operation, CAST(created_at_utc AS TEXT), +comment, +rowid, +migration_hash
+        SELECT +operation, CAST(created_at_utc AS TEXT), +comment, +rowid, +migration_hash, +migration_id
         FROM {log}
         ORDER BY rowid
     """,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from hashlib import blake2b
 from typing import TypeAlias, TypeVar
 
@@ -179,19 +180,49 @@ def _digest(database: SQLiteConnection, table: str, columns: tuple[str, ...]) ->
 
 def read_marks(database: SQLiteConnection) -> dict[str, int]:
     """Return AUTOINCREMENT's marks, the largest number that a table has ever given to a row, by lower name."""
-    rows = database.rows_or_none(SELECT_MARKS) or ()
-    return {lowered(str(name)): mark for name, mark in rows if isinstance(mark, int)}
+    marks: dict[str, int] = {}
+    for name, mark in database.rows_or_none(SELECT_MARKS) or ():
+        if isinstance(mark, int):
+            marks[lowered(str(name))] = max(mark, marks.get(lowered(str(name)), mark))
+    return marks
 
 
-def keep_marks(database: SQLiteConnection, before: Mapping[str, int]) -> dict[str, int]:
-    """Give tables that were dropped and made again the marks that they had, and return these by the tables' names."""
+def keep_marks(
+    database: SQLiteConnection,
+    before: Mapping[str, int],
+    made: AbstractSet[str],
+    copies: Mapping[str, AbstractSet[str]],
+) -> dict[str, int]:
+    """Keep the marks of tables that were dropped, or renamed, and made again; return these by the tables' names.
+
+    A rebuild may be spread over several scripts. So where rows of a table were copied and it was dropped, the table
+    that was made for them gets its mark; if it has none, the mark stays for a table that is made later by the old name.
+
+    Args:
+        before: the marks before the script.
+        made: the lower names of the tables that the script has made.
+        copies: by the lower name of a table that it has dropped, the tables that have its rows now.
+    """
     now = read_marks(database)
     lost = {table: mark for table, mark in before.items() if now.get(table, 0) < mark}
-    kept = {}
+    kept: dict[str, int] = {}
     catalog = catalog_of(database) if lost else None
-    for table in map(catalog.table, lost) if catalog else ():
-        if table and "autoincrement" in canonical(table.sql.encode()):
-            kept[table.name] = lost[lowered(table.name)]
-            database.execute(DELETE_MARK, {"name": table.name})
-            database.execute(INSERT_MARK, {"name": table.name, "mark": kept[table.name]})
+    for name, mark in lost.items() if catalog else ():
+        assert catalog is not None
+        heirs = {name}
+        if catalog.table(name) is None:
+            if not copies.get(name):
+                continue
+            heirs = {copy for copy in copies[name] & made if _is_numbered(catalog.table(copy))} or heirs
+        for heir in heirs:
+            table = catalog.table(heir)
+            if (table is None or _is_numbered(table)) and mark > now.get(heir, 0):
+                kept[table.name if table else heir] = mark
+    for name, mark in kept.items():
+        database.execute(DELETE_MARK, {"name": name})
+        database.execute(INSERT_MARK, {"name": name, "mark": mark})
     return kept
+
+
+def _is_numbered(table: Definition | None) -> bool:
+    return table is not None and "autoincrement" in canonical(table.sql.encode())

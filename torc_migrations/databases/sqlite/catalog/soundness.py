@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import count
 
 from torc_migrations.databases.results.violations import BrokenObject, Soundness
@@ -16,6 +16,15 @@ from torc_migrations.databases.sqlite.scripts.statements import canonical
 from torc_migrations.databases.sqlite.transactions import SQLiteConnection
 from torc_migrations.formatting import lowered
 
+SELECT_OBJECTS = """
+    SELECT +type, +name, instr(upper(sql), 'REFERENCES')
+    FROM main.sqlite_master
+    WHERE type <> 'index'
+"""
+SELECT_PARENTS = """
+    SELECT DISTINCT "table"
+    FROM pragma_foreign_key_list(:table, 'main')
+"""
 _EVENTS = ("insert", "delete", "update")
 _FULL_TEXT = ("fts3", "fts4", "fts5")
 _VIRTUAL = "virtual table"
@@ -47,6 +56,32 @@ def is_broken(database: SQLiteConnection, broken: BrokenObject) -> bool:
     return broken.pointer in {each.pointer for each in found}
 
 
+def find_unfinished(database: SQLiteConnection, names: Container[str]) -> tuple[BrokenObject, ...]:
+    """Return the tables, views and triggers of these lower names that do not work; nothing of the others is looked at.
+
+    SQLite accepts a key to what is no table or has no such key, and reports it when rows are written.
+    """
+    items = [(str(kind), str(name), bool(points)) for kind, name, points in database.execute(SELECT_OBJECTS)]
+    made = [item for item in items if lowered(item[1]) in names]
+    relations = {lowered(name) for kind, name, _ in items if kind in ("table", "view")}
+    keys = (
+        key for kind, name, points in made if kind == "table" and points for key in _faults(database, name, relations)
+    )
+    search = _Search(database, catalog_of(database)) if any(kind != "table" for kind, _, _ in made) else None
+    return (*keys, *(search.named(names) if search else ()))
+
+
+def _faults(database: SQLiteConnection, table: str, relations: Container[str]) -> Iterator[BrokenObject]:
+    """Find the keys of a table that point to no table, or to what is no key of one."""
+    parents = [str(parent) for (parent,) in database.execute(SELECT_PARENTS, {"table": table})]
+    missing = [parent for parent in parents if lowered(parent) not in relations]
+    for parent in missing:
+        gone = f"its foreign key points to {parent}, which does not exist"
+        yield BrokenObject("table", table, table, gone, lowered(parent))
+    if reason := _why_not(database, f"PRAGMA main.foreign_key_check({quote_identifier(table)})"):
+        yield BrokenObject("table", table, table, f"its foreign key cannot be used: {reason}")
+
+
 class _Search:
     """Looks at objects of a schema, each once."""
 
@@ -63,6 +98,12 @@ class _Search:
         views = (broken for item in items if item.kind == "view" for broken in self._view(item))
         virtual = (broken for item in items if item.is_virtual for broken in self._virtual(item))
         return (*keys, *views, *virtual, *self._triggers([item for item in items if item.kind == "trigger"]))
+
+    def named(self, names: Container[str]) -> tuple[BrokenObject, ...]:
+        """Look at the views and triggers of some lower names."""
+        items = [item for item in self._catalog if lowered(item.name) in names]
+        views = (broken for item in items if item.kind == "view" for broken in self._view(item))
+        return (*views, *self._triggers([item for item in items if item.kind == "trigger"]))
 
     def among(self, names: Iterable[str]) -> tuple[BrokenObject, ...]:
         """Look at what has one of some lower names, and at what may need something of that name, however indirectly.

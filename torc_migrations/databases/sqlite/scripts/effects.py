@@ -112,6 +112,7 @@ class ScriptEffects:
         denied: whether the statement was denied something, which is one of the following.
         refused: the statement of transaction control.
         pragma: a PRAGMA that sets something, which is denied at first, so that what it sets can be read before.
+        last_pragma: the last PRAGMA of the statement, whatever it does.
         unrehearsable: what it would open that is not the copy on which it is rehearsed.
         not_its_own: what belongs to the owner of a lent connection, in a sentence.
         interruption: what was raised, such as KeyboardInterrupt, while SQLite asked the authorizer, which swallows it.
@@ -148,6 +149,7 @@ class ScriptEffects:
         self.denied = False
         self.refused: str | None = None
         self.pragma: Pragma | None = None
+        self.last_pragma: Pragma | None = None
         self.unrehearsable: str | None = None
         self.not_its_own: str | None = None
         self.interruption: BaseException | None = None
@@ -231,6 +233,7 @@ class ScriptEffects:
         if pragma.name == "writable_schema":
             self.all_tables = self.rewrites = True
         self.switches_keys |= pragma.name == "foreign_keys" and pragma.value is not None
+        self.last_pragma = pragma
         acts = pragma.name == "incremental_vacuum"
         sets = pragma.value is not None and pragma.name not in _SETS_NOTHING
         if (acts or sets) and pragma != self._allowed:

@@ -13,7 +13,7 @@ from torc_migrations.databases.results.violations import Violation
 from torc_migrations.databases.sqlite.callbacks import primary_code
 from torc_migrations.databases.sqlite.catalog.catalog import Catalog, catalog_of
 from torc_migrations.databases.sqlite.connection import quote_identifier
-from torc_migrations.databases.sqlite.schema import count_rows, read_marks
+from torc_migrations.databases.sqlite.schema import count_rows, keep_marks, read_marks
 from torc_migrations.databases.sqlite.scripts.effects import ScriptEffects
 from torc_migrations.databases.sqlite.scripts.statements import (
     Statement,
@@ -197,15 +197,15 @@ class Stakes(NamedTuple):
 def read_stakes(database: SQLiteConnection, script: Script) -> Stakes:
     """Read, before a script is run, what it could lose by dropping tables.
 
-    A script that drops no table costs no more than a search in its text. No rows are counted for a script that says
-    that it wants foreign keys on, whose cascades are meant, nor for one outside of a transaction, which cannot be
+    A script that drops or renames no table costs no more than a search in its text. No rows are counted for one that
+    says that it wants foreign keys on, whose cascades are meant, nor for one outside of a transaction, which cannot be
     undone. Rows of a table that it rebuilds are counted where it may leave some out, as by INSERT OR IGNORE.
     """
     drops = tuple(table_drops(script.sql))
-    if not drops:
+    if not drops and not table_renames(script.sql):
         return Stakes()
     stakes = Stakes(marks=read_marks(database))
-    if not script.directives.transactional:
+    if not drops or not script.directives.transactional:
         return stakes
     asks = script.directives.foreign_keys and script.directives.says_foreign_keys
     catalog = catalog_of(database)
@@ -224,6 +224,16 @@ def read_stakes(database: SQLiteConnection, script: Script) -> Stakes:
         },
         below=below,
     )
+
+
+def restore_marks(database: SQLiteConnection, stakes: Stakes, effects: ScriptEffects) -> dict[str, int]:
+    """Keep AUTOINCREMENT's marks, and return those that go with a table that is dropped, and that no table has now."""
+    dropped = {table: names for table in stakes.marks if (names := effects.names_of(table)) & effects.dropped}
+    copies = {table: effects.flow.copies_of(names) for table, names in dropped.items()}
+    effects.marks = keep_marks(database, stakes.marks, effects.created, copies)
+    left = max(read_marks(database).values(), default=0)
+    gone = dropped.keys() - effects.created
+    return {table: mark for table in sorted(gone) if (mark := stakes.marks[table]) > left}
 
 
 def _dropped_tables(database: SQLiteConnection, script: Script, drops: Iterable[Statement]) -> set[str]:

@@ -1,10 +1,13 @@
-"""Say what a statement needs that an SQLite does not have: a newer version, or a function of an application."""
+"""Say what a statement needs that an SQLite does not have: a newer version, a function of an application, a PRAGMA."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
 from collections.abc import Sequence
+
+from torc_migrations.databases.sqlite.scripts.effects import Pragma
+from torc_migrations.databases.sqlite.transactions import SQLiteConnection
 
 _LONGEST = 10_000  # characters of a statement that are searched for new words, because a search may be quadratic
 _OF_APPLICATION = (
@@ -65,3 +68,57 @@ def what_is_missing(statement: str, reason: str) -> str | None:
     if reason.startswith(("no such function", "no such collation", "no such module")):
         return needed_version(statement, reason) or _OF_APPLICATION
     return needed_version(statement, reason)
+
+
+# The words that a PRAGMA takes; another one means 0, or changes nothing. https://sqlite.org/pragma.html
+_ON_OFF = ("on", "yes", "true", "off", "no", "false")
+_WORDS = {
+    "auto_vacuum": ("none", "full", "incremental"),
+    "journal_mode": ("delete", "truncate", "persist", "memory", "wal", "off"),
+    "locking_mode": ("normal", "exclusive"),
+    "secure_delete": (*_ON_OFF, "fast"),
+    "synchronous": (*_ON_OFF, "normal", "full", "extra"),
+    "temp_store": ("default", "file", "memory"),
+    **dict.fromkeys(
+        ("automatic_index", "case_sensitive_like", "cell_size_check", "checkpoint_fullfsync", "count_changes"), _ON_OFF
+    ),
+    **dict.fromkeys(
+        ("defer_foreign_keys", "empty_result_callbacks", "foreign_keys", "full_column_names", "fullfsync"), _ON_OFF
+    ),
+    **dict.fromkeys(
+        ("ignore_check_constraints", "legacy_alter_table", "query_only", "read_uncommitted", "recursive_triggers"),
+        _ON_OFF,
+    ),
+    **dict.fromkeys(
+        ("reverse_unordered_selects", "short_column_names", "trusted_schema", "writable_schema"),
+        (*_ON_OFF, "reset"),
+    ),
+    **dict.fromkeys(
+        ("analysis_limit", "application_id", "busy_timeout", "cache_size", "journal_size_limit", "max_page_count"), ()
+    ),
+    **dict.fromkeys(("mmap_size", "page_size", "threads", "user_version", "wal_autocheckpoint"), ()),
+}
+_NO_WORD = frozenset({"journal_mode", "locking_mode"})  # these take no number
+_NUMBER = re.compile(r"[+-]?(?:\d+|0x[0-9a-f]+)")
+# SQLite with encryption has these, and does not list them.
+_OF_ENCRYPTION = re.compile(r"key|rekey|hexkey|hexrekey|textkey|textrekey|cipher\w*|kdf_iter|activate_extensions")
+
+
+def ignored_pragma(database: SQLiteConnection, pragma: Pragma) -> str | None:
+    """Say that SQLite ignores a PRAGMA, or its value, or return None; it accepts any name and any word in silence."""
+    name, value = pragma.name, pragma.value
+    known = [str(each) for (each,) in database.execute("PRAGMA pragma_list")]
+    if known and name not in known and not _OF_ENCRYPTION.fullmatch(name):
+        from difflib import get_close_matches  # seldom needed
+
+        close = get_close_matches(name, known, 1)
+        return f"PRAGMA {name} is not known to SQLite, which ignores it" + (f"; is {close[0]} meant?" if close else "")
+    if value is None or name not in _WORDS:
+        return None
+    words, given = _WORDS[name], value.strip().lower()
+    if given in words or (name not in _NO_WORD and _NUMBER.fullmatch(given)):
+        return None
+    if name == "journal_mode" and given and any(word.startswith(given) for word in words):
+        return None
+    takes = f"{', '.join(words[:-1])} or {words[-1]}" if words else "a number"
+    return f"PRAGMA {name} does not know {value!r}: it takes {takes}"

@@ -12,7 +12,6 @@ from torc_migrations.databases.sqlite.callbacks import code_of, is_of_signal_han
 from torc_migrations.databases.sqlite.catalog.catalog import current_catalog, read_columns
 from torc_migrations.databases.sqlite.catalog.full_text import find_stale_indexes
 from torc_migrations.databases.sqlite.connection import is_busy, quote_identifier
-from torc_migrations.databases.sqlite.schema import keep_marks
 from torc_migrations.databases.sqlite.scripts.attached import attaches_itself, is_attached_already
 from torc_migrations.databases.sqlite.scripts.effects import (
     DOES_NOTHING,
@@ -22,10 +21,17 @@ from torc_migrations.databases.sqlite.scripts.effects import (
     refusal,
 )
 from torc_migrations.databases.sqlite.scripts.failures import script_error
-from torc_migrations.databases.sqlite.scripts.foreign_keys import find_doubled, find_losses, note_put_back, read_stakes
+from torc_migrations.databases.sqlite.scripts.foreign_keys import (
+    find_doubled,
+    find_losses,
+    note_put_back,
+    read_stakes,
+    restore_marks,
+)
 from torc_migrations.databases.sqlite.scripts.modes import ENDS_OURS, REMOVE_IT, commit_in, refused
 from torc_migrations.databases.sqlite.scripts.progress import TrackedStatements, check_resumption, run_to_its_end
 from torc_migrations.databases.sqlite.scripts.recording import RecordedScriptEffects
+from torc_migrations.databases.sqlite.scripts.requirements import ignored_pragma
 from torc_migrations.databases.sqlite.scripts.statements import (
     Statement,
     first_token,
@@ -40,7 +46,7 @@ from torc_migrations.databases.sqlite.transactions import SQLiteConnection
 from torc_migrations.databases.waiting import Monitor
 from torc_migrations.errors import BadScript, MigrationError
 from torc_migrations.formatting import duration_text
-from torc_migrations.history.steps import Step
+from torc_migrations.history.steps import Action, Step
 from torc_migrations.log import log
 from torc_migrations.sources.migration import Script
 from torc_migrations.sources.text import place
@@ -51,6 +57,7 @@ _OF_THE_DRIVER = (sqlite3.Error, sqlite3.Warning)
 _ATTACHES_ITSELF = (
     "ATTACH of the database itself: a statement that writes would wait for the lock of its own connection"
 )
+_GOES = "goes with it; made again, it gives numbers after its largest one again"
 _NO_ATTACH = "remove it, and name the tables without a schema"
 _MOST_FAULTS = 1000
 _DENIED_FUNCTION = "not authorized to use function"
@@ -65,7 +72,7 @@ class ScriptRunner:
         progress: called with each statement that is kept outside a transaction, or None; not on a copy for rehearsals.
 
     Attributes:
-        notes: what in the script did nothing, in sentences.
+        notes: what in the script did nothing, in sentences that name the file.
     """
 
     def __init__(
@@ -136,7 +143,13 @@ class ScriptRunner:
             self._database.retry_while_locked(self._restore_marks)
 
     def _restore_marks(self) -> None:
-        self._effects.marks = keep_marks(self._database, self._stakes.marks)
+        for table, mark in restore_marks(self._database, self._stakes, self._effects).items():
+            if self._step.action is Action.APPLY:
+                self._note(f"the AUTOINCREMENT mark of {table}, {mark}, {_GOES}")
+
+    def _note(self, sentence: str, at: Statement | None = None) -> None:
+        line = f":{place(self._script.sql, first_token(self._script.sql, at.offset)).line}" if at else ""
+        self.notes.append(f"{self._script.path}{line}: {sentence}")
 
     def _run_with_commits(self, *, strict: bool) -> None:
         """Run a script that commits by itself, as sqlx does; what was committed before an error stays."""
@@ -230,6 +243,11 @@ class ScriptRunner:
                 with self._database.paused_script():
                     if attaches_itself(self._database.connection):
                         raise refused(self._script, statement, _ATTACHES_ITSELF, _NO_ATTACH)
+            if effects.last_pragma:
+                with self._database.paused_script():
+                    if ignored := ignored_pragma(self._database, effects.last_pragma):
+                        self._note(ignored, statement)
+                effects.last_pragma = None
             if effects.flow.put_back:
                 with self._database.paused_script():
                     note_put_back(self._database, effects)
@@ -239,7 +257,7 @@ class ScriptRunner:
                     report(self._script, statement.offset, end, elapsed_ns)
         sql = self._script.sql
         if sql and not sql.isspace() and first_token(sql, 0) >= len(sql):
-            self.notes.append("it has only comments, so nothing was done")
+            self._note("it has only comments, so nothing was done")
         if self._asked or effects.switches_keys or self._writes_schema:
             with self._database.paused_script():
                 self._look_back()
@@ -255,10 +273,10 @@ class ScriptRunner:
             # A copy in memory stands for a file that does not exist yet, where WAL would do nothing, or fail.
             rehearsed = self._is_recorded and self._mode is ScriptMode.WHOLE
             if not is_in_effect(pragma, session.read(pragma.schema or "main", pragma.name), on_a_file=rehearsed):
-                self.notes.append(f"its {pragma} {DOES_NOTHING[pragma.name]}")
+                self._note(f"its {pragma} {DOES_NOTHING[pragma.name]}")
         keys_are_on = self._script.directives.foreign_keys
         if self._mode is ScriptMode.WHOLE and self._effects.switches_keys and not keys_are_on:
-            self.notes.append(f"its PRAGMA foreign_keys {DOES_NOTHING['foreign_keys']}")
+            self._note(f"its PRAGMA foreign_keys {DOES_NOTHING['foreign_keys']}")
         if self._writes_schema:
             try:
                 self._database.execute("PRAGMA writable_schema = RESET")

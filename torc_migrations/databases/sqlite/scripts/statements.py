@@ -7,6 +7,7 @@ import re
 import sqlite3
 from codecs import BOM_UTF8 as BOM
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple, TypeAlias
 
 from torc_migrations.formatting import lowered
@@ -63,6 +64,10 @@ _LONGEST_WORD = len("ROLLBACK")
 _CONFLICT = re.compile(rb"\bIGNORE\b|\bREPLACE\b|\bCONFLICT\b")
 _RENAME = re.compile(rb"\bRENAME\b")
 _LONGEST_CONFLICT = len("CONFLICT")
+# https://doc.rust-lang.org/std/primitive.char.html#method.is_whitespace
+_UNICODE_BLANKS = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+_OUTER_BLANKS = re.compile("|".join(_UNICODE_BLANKS).join(("(?:", ")++")).encode())
+_LONGEST_END = 1000  # bytes
 _VERTICAL_TAB = ord("\v")
 _PIECE = 1 << 16
 
@@ -119,9 +124,12 @@ def statements(sql: bytes) -> Iterator[Statement]:
 
     What follows the last semicolon is a statement too, unless it is blank; a semicolon alone is none. SQLite is asked
     at the first semicolon of a statement. Only where that one lies in a quote, a comment or a trigger is the statement
-    read, once, to its end.
+    read, once, to its end. Blanks of Unicode at both ends of the script are left out, as by sqlx.
     """
     start = len(BOM) if sql.startswith(BOM) else 0
+    if outer := _OUTER_BLANKS.match(sql, start):
+        start = outer.end()
+    sql = _without_blanks_at_end(sql)
     # A byte order mark and a vertical tab are letters for complete_statement(), and blanks for SQLite's parser.
     trusted = _VERTICAL_TAB not in sql and sql.find(BOM, start) < 0
     while end := sql.find(b";", start) + 1:
@@ -140,6 +148,15 @@ def statements(sql: bytes) -> Iterator[Statement]:
     rest = sql[start:]
     if rest.strip(b" \t\n\f\r") and first_token(sql, start) < len(sql):
         yield Statement(start, rest.decode())
+
+
+def _without_blanks_at_end(sql: bytes) -> bytes:
+    """Leave out the blanks at the end if there are some among them that are none for SQLite."""
+    if not sql or sql[-1:].isalnum() or sql.endswith(b";"):
+        return sql
+    end = sql[-_LONGEST_END:].decode(errors="replace")
+    blanks = end[len(end.rstrip(_UNICODE_BLANKS)) :]
+    return sql if not blanks.strip(" \t\n\f\r") else sql[: len(sql) - len(blanks.encode())]
 
 
 def _statement_end(sql: bytes, start: int) -> int:
@@ -316,6 +333,14 @@ class Flow:
         """Return whether the statement that is being run puts copies of a table's rows back."""
         self._note_transfer(text)
         return bool(self._put_back())
+
+    def copies_of(self, names: AbstractSet[str]) -> frozenset[str]:
+        """Return the tables in the main file, in lower case, that have got rows of tables of these names."""
+        return frozenset(
+            name
+            for (schema, name), sources in self._sources.items()
+            if schema == "main" and any(of == "main" and source in names for of, source in sources)
+        )
 
     def _note_transfer(self, text: str) -> None:
         if self._writes and not self._reads and "*" in text and (found := _TRANSFERS.match(text)):
