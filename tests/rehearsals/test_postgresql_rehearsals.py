@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import psycopg
 import pytest
 from database_under_test import PATIENCE, expect_line, start_python
 
 from torc_migrations import Migrator, errors, rehearse, upgrade
+from torc_migrations.databases.postgresql.connection import PostgreSQLConnection
 
 SHOP = """
 CREATE TABLE shelf (id INT PRIMARY KEY);
@@ -37,6 +39,7 @@ rehearsal._perform = stop
 from torc_migrations import Migrator
 Migrator(sys.argv[1], sys.argv[2]).rehearse()
 """
+RUNGS = [("rung", f"CREATE TABLE rung{n} (x INT);\nINSERT INTO rung{n} VALUES (1);") for n in range(15)]
 COPIES = "SELECT datname FROM pg_database WHERE datname LIKE 'torc!_%' ESCAPE '!'"
 
 
@@ -183,6 +186,34 @@ def test_a_failed_script_leaves_no_copy(shop, atomic):
     assert not {"more", "half"} & set(database.tables())
     locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
     assert database.execute(locks) == [(0,)]
+
+
+@pytest.mark.parametrize(("is_used", "most"), [(False, 29), (True, 23)], ids=["copy", "transaction"])
+def test_each_migration_takes_a_bounded_number_of_queries(shop, monkeypatch, is_used, most):
+    """The catalog is read once for each script, however many there are; each rung has two statements."""
+    database, folder = shop
+    counts: Counter[str] = Counter()
+    run = PostgreSQLConnection.run
+
+    def counted(self, text, values=None):
+        counts[text] += 1
+        return run(self, text, values)
+
+    monkeypatch.setattr(PostgreSQLConnection, "run", counted)
+
+    def rehearsed(rungs: int) -> Counter[str]:
+        counts.clear()
+        source = folder({"1_shop": SHOP} | {f"{n + 1}_{name}": text for n, (name, text) in enumerate(RUNGS[:rungs], 1)})
+        assert len(rehearse(database.url, source).steps) == rungs
+        return Counter(counts)
+
+    with database.connect() as application:
+        if not is_used:
+            application.close()
+        few, many = rehearsed(5), rehearsed(15)
+
+    assert (many.total() - few.total()) / 10 <= most
+    assert sum(count for text, count in (many - few).items() if "pg_get_indexdef" in text) == 10
 
 
 def test_the_next_rehearsal_drops_the_copy_of_a_killed_one(shop):
