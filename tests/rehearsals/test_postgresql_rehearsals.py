@@ -158,15 +158,23 @@ def test_a_statement_that_cannot_be_in_a_transaction_is_rehearsed_on_a_copy_only
 
 
 def test_a_script_that_commits_is_rehearsed_in_a_transaction(shop):
-    """Its COMMIT is left out, so that nothing is kept."""
+    """Its COMMIT is left out, so that nothing is kept, and a note says what that cannot show."""
     database, folder = shop
     source = folder({"2_commits": "UPDATE book SET title = 'b';\nCOMMIT;\nBEGIN;\nDELETE FROM book WHERE id = 1;"})
 
+    on_copy = rehearse(database.url, source)
     with database.connect():
         rehearsal = rehearse(database.url, source)
 
     assert rehearsal.report.applied == (2,)
     assert database.execute("SELECT count(*) FROM book WHERE title = 'a title'") == [(1000,)]
+    assert [each.note for each in statements(on_copy)] == [None] * 4
+    assert [(each.words, each.note and each.note[:52]) for each in statements(rehearsal)] == [
+        ("UPDATE book SET title = 'b';", None),
+        ("COMMIT;", "not rehearsed: a commit checks deferred constraints "),
+        ("DELETE FROM book WHERE id = 1;", None),
+    ]
+    assert "if a later statement fails" in rehearsal.as_text()
 
 
 @pytest.mark.parametrize("atomic", [False, True])
