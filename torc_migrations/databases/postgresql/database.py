@@ -169,6 +169,11 @@ class PostgreSQLDatabase(Unwatched, CatalogedConnection):
         """Describe the session that goes on with the work with this name, or return None."""
         return locks.living_owner(self, owner)
 
+    def lock_holder(self) -> str | None:
+        """Describe the session that holds the migration lock, or return None."""
+        with self._translated():
+            return locks.known_holder(self)
+
     def yoyo_backend(self) -> type:
         """Return yoyo's class for psycopg 3."""
         from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
