@@ -97,9 +97,9 @@ def run(
     return Result(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
 
 
-def run_as_nobody(words: Sequence[str], cwd: Path) -> Result:
+def run_as_nobody(words: Sequence[str], cwd: Path, changes: Mapping[str, str] | None = None) -> Result:
     """Run our command without the rights of root, to whom no file is read-only."""
-    return run([*python(BECOME_NOBODY, "sys.exit(torc_migrations.cli.main(sys.argv[1:]))"), *words], cwd)
+    return run([*python(BECOME_NOBODY, "sys.exit(torc_migrations.cli.main(sys.argv[1:]))"), *words], cwd, changes)
 
 
 def start(words: Sequence[str | os.PathLike[str]], cwd: Path) -> subprocess.Popen[bytes]:

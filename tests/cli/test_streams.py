@@ -171,11 +171,18 @@ def test_yes_answers_the_question_beforehand(here: Path, torc: Torc, yes: str) -
     assert (tables(here / "one.db"), tables(here / "two.db")) == (set(), set())
 
 
-@pytest.mark.parametrize("words", ["rollback --target 0", "revert --target-version 0 --json"])
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("rollback --target 0", "--target 0"),
+        ("revert --target-version 0 --json", "--target 0"),
+        ("rollback -n 3", "-n 3"),
+    ],
+)
 @pytest.mark.usefixtures("migrations")
-def test_rolling_back_everything_needs_yes_without_a_terminal(here: Path, torc: Torc, words: str) -> None:
+def test_rolling_back_everything_needs_yes_without_a_terminal(here: Path, torc: Torc, words: str, shown: str) -> None:
     """Where nobody can be asked, nothing is deleted unless `--yes` says so; with nothing installed nothing is wrong."""
-    empty = torc("-d", "none.db", *words.split())
+    empty = torc("-d", "none.db", "rollback", "--target", "0")
     torc("-d", "app.db", "upgrade")
     before = everything_in(here)
 
@@ -184,9 +191,24 @@ def test_rolling_back_everything_needs_yes_without_a_terminal(here: Path, torc: 
     assert (empty.status, empty.err) == (0, "")
     assert refused.status == 2
     assert refused.err == (
-        "error: rollback --target 0 deletes everything that 3 migrations have created\nhint: pass --yes to confirm it\n"
+        f"error: rollback {shown} deletes everything that 3 migrations have created\nhint: pass --yes to confirm it\n"
     )
     assert everything_in(here) == before
+
+
+@pytest.mark.usefixtures("migrations")
+def test_a_number_of_rollbacks_is_confirmed_like_a_target(here: Path, torc: Torc) -> None:
+    """`-n` asks where nothing stays installed; not where something stays, and not for the one newest migration."""
+    torc("-d", "app.db", "upgrade")
+
+    two = torc("-d", "app.db", "rollback", "-n", "2")
+    last = torc("-d", "app.db", "rollback", "-n", "1")
+    torc("-d", "app.db", "upgrade")
+    asked = run_on_terminal([COMMAND, "-d", "app.db", "rollback", "-n", "3"], here, answers=["y\n"])
+
+    assert (two.status, last.status) == (0, 0)
+    assert "[y/N]" in asked.out
+    assert tables(here / "app.db") == set()
 
 
 @pytest.mark.usefixtures("migrations")

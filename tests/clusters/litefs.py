@@ -64,6 +64,10 @@ class LiteFSNode:
         except OSError:
             return ""
 
+    def databases(self) -> set[str]:
+        """Return the names of all files that this node has replicated."""
+        return {path.name for path in (self._home / "data" / "dbs").iterdir()}
+
     def start(self) -> None:
         """Mount, and wait until the directory can be used."""
         found = program()

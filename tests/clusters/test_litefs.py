@@ -11,7 +11,7 @@ from database_under_test import PATIENCE, expect_line, ladder, rungs, start_pyth
 from litefs import LiteFSCluster
 from throw_away import running
 
-from torc_migrations import rollback, status, upgrade
+from torc_migrations import rehearse, rollback, status, upgrade
 from torc_migrations.errors import CannotOpen
 
 pytestmark = pytest.mark.slow
@@ -110,3 +110,17 @@ def test_snapshots_lie_outside_of_the_mounted_directory(cluster, folder, tmp_pat
     assert report.applied == (2,)
     assert report.snapshot is not None
     assert report.snapshot.startswith(str(tmp_path))
+
+
+def test_a_rehearsal_leaves_nothing_to_be_replicated(cluster, folder):
+    """Its copy is outside of the mounted directory, on the primary and on the replica, and is removed."""
+    source = folder(ladder(2))
+    upgrade(cluster.primary.database.url, source, target=1)
+    cluster.replicate()
+
+    for node in (cluster.primary, cluster.replica):
+        rehearsal = rehearse(node.database.url, source)
+        assert [each.outcome.step.migration.version for each in rehearsal.steps] == [2]
+        assert node.database.ledgers().agreed == (1,)
+
+    assert cluster.primary.databases() == cluster.replica.databases() == {"app.db"}

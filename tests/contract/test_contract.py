@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 from database_under_test import PATIENCE, Ledgers, expect_line, ladder, rungs, sized, start_python, stock_yoyo
 
-from torc_migrations import Migrator, apply, errors, rollback, status, upgrade
+from torc_migrations import Migrator, apply, errors, rollback, status, upgrade, wait
 from torc_migrations.history.steps import Action
 
 ROUNDS = sized(2, 5)
@@ -50,6 +50,29 @@ Migrator(url, source, group=0).upgrade()
 def versions(count: int) -> tuple[int, ...]:
     """Return the versions of a ladder."""
     return tuple(range(1, count + 1))
+
+
+def test_one_that_waits_sees_how_far_it_is_and_who_holds_the_lock(database, kind, folder):
+    """Reading only: with the right to read, and beside the lock."""
+    source = folder(ladder(3))
+    upgrade(database.url, source, target=1)
+    seen = []
+
+    def look(awaited):
+        seen.append(awaited)
+
+    with kind.hold_lock(database), pytest.raises(errors.WaitTimeout):
+        wait(database.url, source, timeout=0.2, on_wait=look)
+    with pytest.raises(errors.WaitTimeout):
+        wait(database.url, source, timeout=0.2, on_wait=look)
+
+    held, free = seen
+    assert [(each.installed, each.wanted) for each in seen] == [(1, 3)] * 2
+    assert held.holder is not None
+    assert held.holder in held.as_text()
+    assert ("process" if kind.name == "sqlite" else "session") in held.holder
+    assert free.holder is None
+    assert database.ledgers().agreed == (1,)
 
 
 def test_status_of_an_empty_database_writes_nothing(database, folder):

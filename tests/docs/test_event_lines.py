@@ -62,6 +62,8 @@ def test_every_event_is_as_the_schema_says(torc: Torc, here: Path) -> None:
         seen.extend(events_of(line.decode()))
         process.communicate(timeout=60)
 
+    run("wait", "--timeout", "0.2")
+
     fleet = torc("fleet", "upgrade", "app.db", "new.db", "sqlite:///new.db", "--on-error=continue", "--progress=json")
     seen.extend(events_of(fleet.err))
 

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import psycopg
 import pytest
 from database_under_test import PATIENCE, expect_line, start_python
 
 from torc_migrations import Migrator, errors, rehearse, upgrade
+from torc_migrations.databases.postgresql.connection import PostgreSQLConnection
 
 SHOP = """
 CREATE TABLE shelf (id INT PRIMARY KEY);
@@ -37,6 +39,7 @@ rehearsal._perform = stop
 from torc_migrations import Migrator
 Migrator(sys.argv[1], sys.argv[2]).rehearse()
 """
+RUNGS = [("rung", f"CREATE TABLE rung{n} (x INT);\nINSERT INTO rung{n} VALUES (1);") for n in range(15)]
 COPIES = "SELECT datname FROM pg_database WHERE datname LIKE 'torc!_%' ESCAPE '!'"
 
 
@@ -155,15 +158,23 @@ def test_a_statement_that_cannot_be_in_a_transaction_is_rehearsed_on_a_copy_only
 
 
 def test_a_script_that_commits_is_rehearsed_in_a_transaction(shop):
-    """Its COMMIT is left out, so that nothing is kept."""
+    """Its COMMIT is left out, so that nothing is kept, and a note says what that cannot show."""
     database, folder = shop
     source = folder({"2_commits": "UPDATE book SET title = 'b';\nCOMMIT;\nBEGIN;\nDELETE FROM book WHERE id = 1;"})
 
+    on_copy = rehearse(database.url, source)
     with database.connect():
         rehearsal = rehearse(database.url, source)
 
     assert rehearsal.report.applied == (2,)
     assert database.execute("SELECT count(*) FROM book WHERE title = 'a title'") == [(1000,)]
+    assert [each.note for each in statements(on_copy)] == [None] * 4
+    assert [(each.words, each.note and each.note[:52]) for each in statements(rehearsal)] == [
+        ("UPDATE book SET title = 'b';", None),
+        ("COMMIT;", "not rehearsed: a commit checks deferred constraints "),
+        ("DELETE FROM book WHERE id = 1;", None),
+    ]
+    assert "if a later statement fails" in rehearsal.as_text()
 
 
 @pytest.mark.parametrize("atomic", [False, True])
@@ -183,6 +194,34 @@ def test_a_failed_script_leaves_no_copy(shop, atomic):
     assert not {"more", "half"} & set(database.tables())
     locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
     assert database.execute(locks) == [(0,)]
+
+
+@pytest.mark.parametrize(("is_used", "most"), [(False, 29), (True, 23)], ids=["copy", "transaction"])
+def test_each_migration_takes_a_bounded_number_of_queries(shop, monkeypatch, is_used, most):
+    """The catalog is read once for each script, however many there are; each rung has two statements."""
+    database, folder = shop
+    counts: Counter[str] = Counter()
+    run = PostgreSQLConnection.run
+
+    def counted(self, text, values=None):
+        counts[text] += 1
+        return run(self, text, values)
+
+    monkeypatch.setattr(PostgreSQLConnection, "run", counted)
+
+    def rehearsed(rungs: int) -> Counter[str]:
+        counts.clear()
+        source = folder({"1_shop": SHOP} | {f"{n + 1}_{name}": text for n, (name, text) in enumerate(RUNGS[:rungs], 1)})
+        assert len(rehearse(database.url, source).steps) == rungs
+        return Counter(counts)
+
+    with database.connect() as application:
+        if not is_used:
+            application.close()
+        few, many = rehearsed(5), rehearsed(15)
+
+    assert (many.total() - few.total()) / 10 <= most
+    assert sum(count for text, count in (many - few).items() if "pg_get_indexdef" in text) == 10
 
 
 def test_the_next_rehearsal_drops_the_copy_of_a_killed_one(shop):

@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 import yaml
-from shell import COMMAND, ROOT, Torc, start, write_files
+from shell import COMMAND, ROOT, Torc, run_on_terminal, start, write_files
 
 from torc_migrations import aio, errors, upgrade, wait
 from torc_migrations.cli.arguments import parse
@@ -35,7 +35,10 @@ def test_one_that_waits_ends_with_the_upgrade(here: Path, migrations: Path, torc
         rest = waiting.stderr.read().decode()
     again = torc("-d", "app.db", "wait", "--timeout", "0")
 
-    assert first == ("note: waiting for app.db: 3 migrations are pending, the first is 0001_create_book (0 s so far)\n")
+    assert first == (
+        "note: waiting for app.db: 3 migrations are pending, the first is 0001_create_book; "
+        "0 of 3 installed (0 s so far)\n"
+    )
     assert (upgraded.status, waiting.returncode, again.status) == (0, 0, 0)
     assert rest.endswith("note: the database is at version 3\n")
     assert again.err == "note: the database is at version 3\n"
@@ -151,6 +154,44 @@ def test_every_change_is_said(here: Path, migrations: Path) -> None:
 
     assert wait(here / "app.db", str(migrations), on_wait=upgrade_further).clean
     assert seen == ["0001_create_book", "0002_add_author", "0003_index_titles"]
+
+
+def test_a_terminal_has_one_line_that_is_redrawn(here: Path, migrations: Path) -> None:
+    """Each second, and it is gone before the error; `--progress=off` shows none."""
+    upgrade(here / "app.db", str(migrations), target=1)
+    words = [COMMAND, "-d", "app.db", "wait", "--timeout"]
+
+    wide = {"NO_COLOR": "1", "COLUMNS": "200"}
+    shown = run_on_terminal([*words, "2.5"], here, wide, keep_line=True).out
+    silent = run_on_terminal([*words, "0.3", "--progress=off"], here, wide, keep_line=True).out
+
+    line = "waiting for app.db: 2 migrations are pending, the first is 0002_add_author; 1 of 3 installed (0 s so far)"
+    assert shown.startswith(f"\r{line}\x1b[K\r{line.replace('(0', '(1')}\x1b[K")
+    assert "\r\x1b[Kerror: gave up waiting" in shown
+    assert silent.startswith("error: gave up waiting")
+
+
+def test_a_log_has_one_line_in_thirty_seconds(here: Path, migrations: Path, torc: Torc) -> None:
+    """Where it is no terminal, a change does not add one; as JSON each change does."""
+    upgrade(here / "app.db", str(migrations), target=1)
+    lines = {}
+    for progress in ("auto", "json"):
+        words = [COMMAND, "-d", "app.db", "wait", "--timeout", "60", f"--progress={progress}"]
+        with start(words, here) as waiting:
+            assert waiting.stderr is not None
+            first = waiting.stderr.readline()
+            torc("-d", "app.db", "upgrade", "--target", "2")
+            second = waiting.stderr.readline() if progress == "json" else b""
+            torc("-d", "app.db", "upgrade")
+            lines[progress] = (first + second + waiting.stderr.read()).decode().splitlines()
+        torc("-d", "app.db", "rollback", "--target", "1")
+
+    assert [line.partition(":")[2][:8] for line in lines["auto"]] == [" waiting", " the dat"]
+    found = [json.loads(line) for line in lines["json"] if line.startswith("{")]
+    assert [(each["event"], each["installed"], each["wanted"]) for each in found[:2]] == [
+        ("awaited", 1, 3),
+        ("awaited", 2, 3),
+    ]
 
 
 def test_wrong_arguments_raise_at_once(here: Path, migrations: Path) -> None:

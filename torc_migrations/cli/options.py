@@ -187,14 +187,19 @@ def _running() -> ArgumentParser:
         default=SUPPRESS,
         help="stop a statement that takes longer",
     )
-    group.add_argument(
+    add_progress(group)
+    _add_server_options(parser)
+    return parser
+
+
+def add_progress(parser: _ActionsContainer) -> None:
+    """Add how to show how far a run is."""
+    parser.add_argument(
         "--progress",
         choices=("auto", "json", "off"),
         default=SUPPRESS,
         help="how far a run is, on standard error (default: auto)",
     )
-    _add_server_options(parser)
-    return parser
 
 
 def _add_server_options(parser: ArgumentParser) -> None:

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from torc_migrations.history.steps import Outcome, Plan, Report
     from torc_migrations.runs.feed import Feed
     from torc_migrations.runs.run import Observer
+    from torc_migrations.services.waits import Awaited, OnWait
 
 T = TypeVar("T")
 _LINE_AFTER = 0.5  # seconds; a run that is shorter shows none
+_REDRAWN_EVERY = 1.0  # seconds, where nothing has changed
 _NOTE_EVERY = 30.0  # seconds, where standard error is no terminal
 
 NOTHING_TO_DO = "nothing to do"
@@ -98,6 +100,33 @@ class ProgressNotes:
         if event.name == "progress" and monotonic() >= self._next:
             self._next = monotonic() + self._every
             self._terminal.print_note(_sentence(event))
+
+
+def waiting_lines(progress: str, terminal: Terminal) -> tuple[OnWait | None, float]:
+    """Return what shows that a version is waited for, as `--progress` says, and after how many seconds it is called."""
+    if progress == "off":
+        return None, _NOTE_EVERY
+    if progress == "json":
+        return lambda awaited: terminal.print_event({"event": "awaited", **awaited.as_dict()}), _NOTE_EVERY
+    if terminal.can_redraw():
+        return lambda awaited: terminal.show_line(awaited.as_text()), _REDRAWN_EVERY
+    return WaitingNotes(terminal, _NOTE_EVERY), _NOTE_EVERY
+
+
+class WaitingNotes:
+    """Print what is waited for in a line every now and then, and at once if the database cannot be read for now."""
+
+    def __init__(self, terminal: Terminal, every: float) -> None:
+        self._terminal = terminal
+        self._every = every
+        self._next = 0.0
+        self._obstacle: str | None = None
+
+    def __call__(self, awaited: Awaited) -> None:
+        if awaited.waited >= self._next or awaited.obstacle != self._obstacle:
+            self._next = awaited.waited + self._every
+            self._obstacle = awaited.obstacle
+            self._terminal.print_note(awaited.as_text())
 
 
 def _sentence(event: Event) -> str:

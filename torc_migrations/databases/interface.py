@@ -255,6 +255,9 @@ class Database(Protocol):
     def yoyo_holder(self) -> str | None:
         """Describe the living process that holds yoyo's lock, or return None."""
 
+    def lock_holder(self) -> str | None:
+        """Describe the other process or session that holds the migration lock, or return None where none is known."""
+
     # Writing
 
     def prepare_to_write(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias, Unpack
 
+from torc_migrations.configured import open_session
 from torc_migrations.databases.interface import DatabaseLike
 from torc_migrations.databases.waiting import raise_if_stopped
 from torc_migrations.errors import (
@@ -45,12 +46,18 @@ class Awaited:
         pending: the ids of the migrations that are not installed, and of the hooks that have not run.
         obstacle: why the database could not be read, or None.
         waited: seconds since the waiting began.
+        installed: how many of the migrations that are waited for are installed.
+        wanted: how many migrations are waited for.
+        holder: who holds the migration lock, which may be who migrates; None where nobody is known to hold it.
     """
 
     database: str
     pending: tuple[str, ...]
     obstacle: str | None
     waited: float
+    installed: int = 0
+    wanted: int = 0
+    holder: str | None = None
 
     @property
     def reason(self) -> str:
@@ -62,7 +69,9 @@ class Awaited:
 
     def as_text(self) -> str:
         """Return a line for a person."""
-        return f"waiting for {self.database}: {self.reason} ({self.waited:.0f} s so far)"
+        progress = "" if self.obstacle is not None else f"; {self.installed} of {self.wanted} installed"
+        holder = "" if self.holder is None else f"; the lock is held by {self.holder}"
+        return f"waiting for {self.database}: {self.reason}{progress}{holder} ({self.waited:.0f} s so far)"
 
     def as_dict(self) -> dict[str, object]:
         """Return the same as values that `json` takes."""
@@ -70,6 +79,9 @@ class Awaited:
             "database": self.database,
             "pending": list(self.pending),
             "obstacle": self.obstacle,
+            "installed": self.installed,
+            "wanted": self.wanted,
+            "holder": self.holder,
             "elapsed_ns": int(self.waited * 1e9),
         }
 
@@ -108,24 +120,32 @@ def wait(
 
 
 def wait_for(
-    migrator: Migrator, *, version: int | None = None, timeout: float = 300.0, on_wait: OnWait | None = None
+    migrator: Migrator,
+    *,
+    version: int | None = None,
+    timeout: float = 300.0,
+    on_wait: OnWait | None = None,
+    repeat: float = _REPEAT,
 ) -> Status:
-    """Wait as `wait` does, with the database, the source and the options of a migrator."""
+    """Wait as `wait` does, with a migrator; call `on_wait` again after `repeat` seconds where nothing has changed."""
     check_version("version", version, optional=True)
     check_seconds("timeout", timeout)
     if not (on_wait is None or callable(on_wait)):
         raise BadOptionType("on_wait", on_wait, "a function of an Awaited, or None")
-    return _Waiting(migrator, version, timeout, on_wait or (lambda _: None)).wait()
+    return _Waiting(migrator, version, timeout, on_wait, repeat).wait()
 
 
 class _Waiting:
     """Look at one database until it is at a version."""
 
-    def __init__(self, migrator: Migrator, version: int | None, timeout: float, on_wait: OnWait) -> None:
+    def __init__(
+        self, migrator: Migrator, version: int | None, timeout: float, on_wait: OnWait | None, repeat: float
+    ) -> None:
         self._migrator = copy(migrator)
         self._version = version
         self._timeout = timeout
         self._on_wait = on_wait
+        self._repeat = repeat
         self._began = time.monotonic()
         self._said: tuple[tuple[str, ...], str | None] | None = None
         self._say_again_at = 0.0
@@ -153,7 +173,10 @@ class _Waiting:
             return None, Awaited(name, (), str(error), self._waited)
         if not self._migrator.ignore_missing:
             check_compatible(status)
-        return status, Awaited(name, self._pending(status), None, self._waited)
+        pending = self._pending(status)
+        wanted = [each for each in status.entries if self._version is None or each.migration.version <= self._version]
+        installed = sum(each.installed for each in wanted)
+        return status, Awaited(name, pending, None, self._waited, installed, len(wanted))
 
     def _pending(self, status: Status) -> tuple[str, ...]:
         version = self._version
@@ -169,12 +192,21 @@ class _Waiting:
                 )
         return unfinished(status, version)
 
+    def _holder(self) -> str | None:
+        try:
+            with open_session(self._migrator) as session:
+                return session.database.lock_holder()
+        except (CannotOpen, DatabaseFailed, LockTimeout):
+            return None
+
     def _say(self, awaited: Awaited) -> None:
+        if self._on_wait is None:
+            return
         now = (awaited.pending, awaited.obstacle)
         if now != self._said or awaited.waited >= self._say_again_at:
             self._said = now
-            self._say_again_at = awaited.waited + _REPEAT
-            self._on_wait(awaited)
+            self._say_again_at = awaited.waited + self._repeat
+            self._on_wait(replace(awaited, holder=self._holder()))
 
     def _pause(self) -> None:
         """Sleep for a tenth of the time waited so far, in slices, between which the waiting can be stopped."""

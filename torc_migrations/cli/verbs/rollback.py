@@ -58,7 +58,7 @@ def run(options: Namespace, terminal: Terminal) -> int:
         print_plan(plan, options, terminal)
         _print_nothing(bool(plan.steps or plan.skipped), options, terminal)
         return 0
-    if options.target == 0 and not options.yes and not _is_confirmed(migrator, terminal):
+    if not options.yes and _leaves_nothing(migrator, options) and not _is_confirmed(migrator, options, terminal):
         terminal.print_note("nothing was rolled back")
         return 0
     report = observed(
@@ -73,8 +73,15 @@ def run(options: Namespace, terminal: Terminal) -> int:
     return 0
 
 
-def _is_confirmed(migrator: Migrator, terminal: Terminal) -> bool:
-    steps = migrator.plan("rollback", 0).steps
+def _leaves_nothing(migrator: Migrator, options: Namespace) -> bool:
+    """Return whether no migration stays installed; the one that `rollback` rolls back by default does not count."""
+    if options.steps is None or options.steps == 1:
+        return bool(options.target == 0)
+    return bool(options.steps >= len(migrator.status().installed))
+
+
+def _is_confirmed(migrator: Migrator, options: Namespace, terminal: Terminal) -> bool:
+    steps = migrator.plan("rollback", options.target, steps=options.steps).steps
     if not steps:
         return True
     if terminal.is_interactive():
@@ -82,7 +89,8 @@ def _is_confirmed(migrator: Migrator, terminal: Terminal) -> bool:
             terminal.print_note(f"{step.migration.id} will be {step.action.done}")
     return terminal.confirm(
         "Everything that these migrations created will be deleted, with its rows. Continue?",
-        refusal=f"rollback --target 0 deletes everything that {len(steps)} "
+        refusal=f"rollback {'--target 0' if options.steps is None else f'-n {options.steps}'} "
+        f"deletes everything that {len(steps)} "
         f"{'migration has' if len(steps) == 1 else 'migrations have'} created",
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from torc_migrations.cli.context import make_migrator
-from torc_migrations.cli.options import seconds, version
+from torc_migrations.cli.options import add_progress, seconds, version
+from torc_migrations.cli.progress import waiting_lines
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from torc_migrations.cli.options import Parents
     from torc_migrations.cli.terminal import Terminal
-    from torc_migrations.services.waits import Awaited
 
 _EXAMPLES = """\
 examples:
@@ -45,6 +45,7 @@ def add_parser(subparsers: _SubParsersAction[Any], parents: Parents) -> None:
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=seconds, default=300.0, help="how long to wait (default: 300)"
     )
+    add_progress(parser)
     parser.set_defaults(run=run)
 
 
@@ -52,10 +53,12 @@ def run(options: Namespace, terminal: Terminal) -> int:
     """Run the verb and return the exit status."""
     from torc_migrations.services.waits import wait_for
 
-    def say(awaited: Awaited) -> None:
-        terminal.print_note(awaited.as_text())
-
-    status = wait_for(make_migrator(options, terminal), version=options.target, timeout=options.timeout, on_wait=say)
+    say, repeat = waiting_lines(options.progress, terminal)
+    migrator = make_migrator(options, terminal)
+    try:
+        status = wait_for(migrator, version=options.target, timeout=options.timeout, on_wait=say, repeat=repeat)
+    finally:
+        terminal.clear_line()
     if options.json:
         terminal.print_json({"ok": True, "latest": status.latest})
     else:

@@ -14,7 +14,7 @@ from torc_migrations.databases.interface import DatabaseLike, Functions, OnState
 from torc_migrations.databases.lent import used_alone
 from torc_migrations.databases.postgresql import locks
 from torc_migrations.databases.postgresql.address import Address, connect, name_of, parse_address
-from torc_migrations.databases.postgresql.connection import PostgreSQLConnection
+from torc_migrations.databases.postgresql.catalog import CatalogedConnection
 from torc_migrations.databases.postgresql.ledger_sql import LEDGER_SQL
 from torc_migrations.databases.postgresql.rehearsals.rolled_back import RolledBack, RolledBackRunner
 from torc_migrations.databases.postgresql.scripts import modes
@@ -66,7 +66,7 @@ SELECT_FRESH = """
 """
 
 
-class PostgreSQLDatabase(Unwatched, PostgreSQLConnection):
+class PostgreSQLDatabase(Unwatched, CatalogedConnection):
     """A PostgreSQL database; see `Database` for what each method promises."""
 
     sql = LEDGER_SQL
@@ -134,7 +134,8 @@ class PostgreSQLDatabase(Unwatched, PostgreSQLConnection):
             raise modes.commit_in(step.script)
         recorder = self._recorder(step, mode)
         effects = self._runner(self, step, self.on_statement, progress, recorder).run(mode, strict=strict)
-        self.effects = recorder.finish() if recorder else effects
+        read_again = self._must_end_step or mode is not ScriptMode.WHOLE
+        self.effects = recorder.finish(read_again=read_again) if recorder else effects
         return self.effects
 
     def statement_count(self, script: Script) -> int:
@@ -167,6 +168,11 @@ class PostgreSQLDatabase(Unwatched, PostgreSQLConnection):
     def living_owner(self, owner: str) -> str | None:
         """Describe the session that goes on with the work with this name, or return None."""
         return locks.living_owner(self, owner)
+
+    def lock_holder(self) -> str | None:
+        """Describe the session that holds the migration lock, or return None."""
+        with self._translated():
+            return locks.known_holder(self)
 
     def yoyo_backend(self) -> type:
         """Return yoyo's class for psycopg 3."""

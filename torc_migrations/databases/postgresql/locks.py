@@ -159,7 +159,13 @@ def _lock_table(database: Session) -> str:
 
 def describe_holder(database: Session) -> str:
     """Describe who holds the migration lock."""
-    return _described(database.run(SELECT_HOLDER, {"key": database.key}).fetchall())
+    return known_holder(database) or _UNKNOWN
+
+
+def known_holder(database: Session) -> str | None:
+    """Describe who holds the migration lock, or return None where nobody does, or it is hidden."""
+    rows = database.run(SELECT_HOLDER, {"key": database.key}).fetchall()
+    return _described(rows) if rows else None
 
 
 def describe_ledger_users(database: Session) -> str:

@@ -22,6 +22,9 @@ class Writer(locks.Session, Protocol):
     def roll_back(self) -> None:
         """Roll it back."""
 
+    def forget_ledgers(self) -> None:
+        """Look again what there is."""
+
 
 class PostgreSQLSavepoint:
     """A place in a transaction: what came after it is undone on an exception."""
@@ -58,3 +61,4 @@ class PostgreSQLSavepoint:
         if self._database.connection.info.transaction_status == TransactionStatus.ACTIVE:
             locks.cancel(self._database.connection)
         self._database.run(f"ROLLBACK TO SAVEPOINT {self._name}")
+        self._database.forget_ledgers()

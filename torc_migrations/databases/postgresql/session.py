@@ -66,8 +66,11 @@ class SessionState:
         """Undo what a script has left, in the transaction of the caller or `outside` of one."""
         if self._restoring is None:
             return
-        self._run(self._restoring if outside else f"{self._restoring}; {self._local}")
-        for kind, name, oid in self._run(SELECT_TEMPORARY).fetchall():
+        local = "" if outside else f"{self._local}; "
+        cursor = self._run(f"{self._restoring}; {local}{SELECT_TEMPORARY}")
+        while cursor.nextset():  # the last result is that of the query
+            pass
+        for kind, name, oid in cursor.fetchall():
             if oid not in self._temporary:
                 self._run(f"DROP {kind} IF EXISTS {name} CASCADE")
 

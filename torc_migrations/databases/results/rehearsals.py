@@ -26,6 +26,12 @@ ON_A_COPY = RehearsalPlace("on a copy")
 ON_AN_EMPTY_DATABASE = RehearsalPlace("on an empty database")
 
 
+def on_a_copy_in(directory: str) -> RehearsalPlace:
+    """Return that the copy is not next to the database."""
+    note = f"the copy was in {directory}, because the directory of the database takes no other file"
+    return RehearsalPlace("on a copy", (note,))
+
+
 def undone(reason: str) -> RehearsalPlace:
     """Return that a transaction is rolled back, with what it cannot show; `reason` says why there is no copy."""
     not_shown = (

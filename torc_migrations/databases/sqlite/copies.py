@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 
 from torc_migrations.databases.disk import check_free_space
 from torc_migrations.databases.processes import process_is_alive, process_start, this_place
+from torc_migrations.databases.results.rehearsals import RehearsalPlace, on_a_copy_in
 from torc_migrations.databases.sqlite.connection import connect
 from torc_migrations.databases.sqlite.transactions import SQLiteConnection
 from torc_migrations.databases.urls import Address
@@ -17,7 +18,8 @@ from torc_migrations.errors import CannotOpen, DatabaseFailed
 from torc_migrations.log import log
 
 # A copy is named for the process that made it, and for when and where that began:
-# `app.db.rehearsal-4711-90210-1f2e3d4c-0`.
+# `app.db.rehearsal-4711-90210-1f2e3d4c-0`. In the directory for temporary files that is a directory, which is nobody
+# else's, with the copy in it.
 _MARK = ".rehearsal-"
 _OWNER = re.compile(r"(?P<pid>\d+)-(?P<start>\d+)-(?P<place>[0-9a-f]{8})-\d+(?:-journal|-wal|-shm)?")
 _BESIDE = ("-journal", "-wal", "-shm", "")
@@ -29,41 +31,45 @@ _PAGES_A_STEP = 4096
 def copy_of(database: SQLiteConnection) -> Iterator[tuple[sqlite3.Connection, Address]]:
     """Copy a database next to its file, or in memory where it has none; the copy is removed at the end.
 
-    For a file that does not exist yet the copy is one too, if it can be made, because PRAGMAs are others in memory.
+    Where no file can be made next to it, or LiteFS would replicate it, it is made in the directory for temporary files.
+    For a file that does not exist yet the copy is one too, if it can be made there, because PRAGMAs are others in
+    memory.
 
     The database is read in one transaction. Without WAL, writers wait until it is copied. Copies that killed
     processes have left are removed first.
 
     Raises:
         NotEnoughSpace: the disk has less free space than twice the size of the database.
-        CannotOpen: its directory cannot be written.
+        CannotOpen: neither directory can be written.
         DatabaseFailed: it could not be copied after all.
     """
     path = database.address.path
-    address = Address(None) if path is None else _address_beside(database, path)
-    if address.path is None:
+    made = None if path is None else _make_room(path, is_missing=database.is_missing)
+    if path is None or made is None:
         with closing(connect(Address(None))) as connection:
             _fill(connection, database)
             yield connection, Address(None)
         return
+    is_beside = os.path.isfile(made)
+    address = Address(made if is_beside else os.path.join(made, os.path.basename(path)))
     try:
+        _remove_leftovers(os.path.dirname(made), os.path.basename(path))
+        _check_free_space(database, os.path.dirname(made))
         with closing(connect(address)) as connection:
             _fill(connection, database)
             yield connection, address
     finally:
-        for suffix in _BESIDE:
-            _remove(f"{address.path}{suffix}")
+        for suffix in _BESIDE if is_beside else ("",):
+            _remove(f"{made}{suffix}")
 
 
-def _address_beside(database: SQLiteConnection, path: str) -> Address:
-    try:
-        _remove_leftovers(path)
-        _check_free_space(database)
-        return Address(_new_file(path))
-    except (CannotOpen, OSError):
-        if database.is_missing:
-            return Address(None)
-        raise
+def place_of(database: SQLiteConnection, copy: Address) -> RehearsalPlace | None:
+    """Return what is to be said of where a copy is: nothing, if it is in memory or next to the database."""
+    if copy.path is None or database.address.path is None:
+        return None
+    directory = os.path.dirname(os.path.dirname(copy.path))  # it is in a directory of its own, if it is elsewhere
+    is_beside = os.path.dirname(copy.path) == os.path.dirname(os.path.abspath(database.address.path))
+    return None if is_beside else on_a_copy_in(directory)
 
 
 def _fill(connection: sqlite3.Connection, database: SQLiteConnection) -> None:
@@ -76,35 +82,60 @@ def _fill(connection: sqlite3.Connection, database: SQLiteConnection) -> None:
             raise DatabaseFailed(f"copying {database.name}", str(error)) from error
 
 
-def _check_free_space(database: SQLiteConnection) -> None:
-    path = database.address.path
-    assert path is not None
-    directory = os.path.dirname(os.path.abspath(path))
+def _check_free_space(database: SQLiteConnection, directory: str) -> None:
     with database.reading():
         pages, size = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
     check_free_space(f"a rehearsal on a copy of {database.name}", {directory: 2 * pages * size}, hint="free some space")
 
 
-def _new_file(path: str) -> str:
-    """Create an empty file that belongs to this process, and that no other user can read."""
+def _make_room(path: str, *, is_missing: bool) -> str | None:
+    """Make what belongs to this process and no other user can read: a file next to a database, or else a directory.
+
+    None where no file can be made next to a database that is missing.
+    """
+    beside = os.path.abspath(path)
+    # LiteFS replicates every database in its directory, and has there such a file for each.
+    if not os.path.exists(f"{os.path.realpath(path)}-pos"):
+        with suppress(OSError):
+            return _make(beside, _make_file)
+    if is_missing:
+        return None
+    try:
+        return _make(os.path.join(_temporary_directory(), os.path.basename(path)), _make_directory)
+    except OSError as error:
+        reason = f"cannot make a copy of {path!r}, next to it or in TMPDIR, to rehearse on: {error.strerror}"
+        raise CannotOpen(path, reason) from error
+
+
+def _temporary_directory() -> str:
+    import tempfile
+
+    return os.path.abspath(tempfile.gettempdir())
+
+
+def _make(prefix: str, make: Callable[[str], None]) -> str:
     owner = f"{os.getpid()}-{process_start(os.getpid())}-{this_place()}"
     number = 0
     while True:
-        name = f"{path}{_MARK}{owner}-{number}"
+        name = f"{prefix}{_MARK}{owner}-{number}"
         try:
-            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            make(name)
         except FileExistsError:
             number += 1
-        except OSError as error:
-            reason = f"cannot make a copy of {path!r} next to it, to rehearse on: {error.strerror}"
-            raise CannotOpen(path, reason) from error
         else:
             return name
 
 
-def _remove_leftovers(path: str) -> None:
+def _make_file(name: str) -> None:
+    os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _make_directory(name: str) -> None:
+    os.mkdir(name, 0o700)
+
+
+def _remove_leftovers(directory: str, base: str) -> None:
     """Remove the copies of processes that are dead, as far as can be known here."""
-    directory, base = os.path.split(os.path.abspath(path))
     for name in os.listdir(directory):
         if not name.startswith(base + _MARK):
             continue
@@ -126,8 +157,18 @@ def _lives(pid: int, start: int) -> bool:
 
 def _remove(path: str) -> None:
     try:
-        os.unlink(path)
+        if os.path.isdir(path):
+            _remove_directory(path)
+        else:
+            os.unlink(path)
     except FileNotFoundError:
         pass
     except OSError as error:
         log().warning("cannot remove %s: %s", path, error.strerror)
+
+
+def _remove_directory(path: str) -> None:
+    import shutil
+
+    if os.access(path, os.W_OK):  # else it is another user's
+        shutil.rmtree(path)

@@ -337,14 +337,15 @@ class SQLiteDatabase(Clocked, SQLiteConnection):
 
     @contextmanager
     def copy(self) -> Iterator[Database]:
-        """Yield a copy next to the file, or in memory where there is none, on which scripts are recorded."""
-        from torc_migrations.databases.sqlite.copies import copy_of
+        """Yield a copy next to the file or in TMPDIR, or in memory if there is none, on which scripts are recorded."""
+        from torc_migrations.databases.sqlite.copies import copy_of, place_of
 
         with copy_of(self) as (connection, address):
             file = find_file(address.path)
             copy = RecordingDatabase(
                 connection, address, file=file, lock_timeout=self.lock_timeout, functions=self.functions
             )
+            copy.rehearsal = place_of(self, address)
             copy.statement_timeout = self.statement_timeout
             copy.absent_schemas = frozenset(map(str.lower, read_schemas(self.connection))) - {"main", "temp"}
             yield copy

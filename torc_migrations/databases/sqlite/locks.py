@@ -18,9 +18,13 @@ def lock_holder(path: str | None) -> str:
     """Describe who holds the lock of an SQLite file, as far as the system tells."""
     if path is None:
         return "another connection"
+    return lock_writer(path) or _described(_others(path, _RESERVED_BYTE, _SHARED_LAST)) or "another process"
+
+
+def lock_writer(path: str) -> str:
+    """Describe who writes to an SQLite file, or is about to; empty where nobody is known to."""
     writers = lock_owners(path, _RESERVED_BYTE, _RESERVED_BYTE)
-    writers += lock_owners(f"{path}-shm", _WAL_WRITE_BYTE, _WAL_WRITE_BYTE)
-    return _described(writers) or _described(_others(path, _RESERVED_BYTE, _SHARED_LAST)) or "another process"
+    return _described(writers + lock_owners(f"{path}-shm", _WAL_WRITE_BYTE, _WAL_WRITE_BYTE))
 
 
 def lock_readers(path: str | None) -> str:

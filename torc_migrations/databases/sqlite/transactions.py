@@ -254,6 +254,12 @@ class SQLiteConnection:
 
         return (lock_readers if self.connection.in_transaction else lock_holder)(self.address.path)
 
+    def lock_holder(self) -> str | None:
+        """Describe who writes to the file, as far as the system tells, or return None."""
+        from torc_migrations.databases.sqlite.locks import lock_writer
+
+        return (lock_writer(self.address.path) if self.address.path is not None else "") or None
+
     def begin_script(self, authorizer: Callable[..., int] | None) -> None:
         """Let a script run, whose statements SQLite asks the authorizer about."""
         self._in_script = self.clock.is_counting = True

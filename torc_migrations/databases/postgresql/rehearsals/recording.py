@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from torc_migrations.databases.postgresql.catalog import read_catalog
 from torc_migrations.databases.postgresql.rehearsals.named import names_in, server_wide
 from torc_migrations.databases.results.statements import RowCounts, StatementTime, TableLock
 from torc_migrations.databases.servers.recording import RecordedServerEffects, not_rehearsable, words_of
@@ -13,7 +14,7 @@ from torc_migrations.formatting import lowered
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torc_migrations.databases.postgresql.connection import PostgreSQLConnection
+    from torc_migrations.databases.postgresql.catalog import Catalog, CatalogedConnection
     from torc_migrations.history.steps import Step
     from torc_migrations.sources.migration import Script
 
@@ -47,47 +48,16 @@ SELECT_STATE = f"""
     ORDER BY n.nspname, c.relname
 """
 SELECT_COUNTS = "SELECT current_setting('track_counts') = 'on'"
-SELECT_COLUMNS = f"""
-    SELECT a.attrelid::bigint, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod)
-    FROM pg_catalog.pg_attribute a
-    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p', 'm', 'f')
-    AND a.attnum > 0
-    AND NOT a.attisdropped
-    AND {_OURS}
-"""
-# What goes with a table, by the names that `schema.py` gives them, and the number of that table.
-SELECT_OWNED = f"""
-    SELECT 'index', n.nspname, i.relname, x.indrelid::bigint
-    FROM pg_catalog.pg_index x
-    JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
-    JOIN pg_catalog.pg_namespace n ON n.oid = i.relnamespace
-    WHERE {_OURS}
-    UNION ALL
-    SELECT 'constraint', n.nspname, t.relname || '.' || k.conname, t.oid::bigint
-    FROM pg_catalog.pg_constraint k
-    JOIN pg_catalog.pg_class t ON t.oid = k.conrelid
-    JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
-    WHERE {_OURS}
-    UNION ALL
-    SELECT 'trigger', n.nspname, g.tgname, g.tgrelid::bigint
-    FROM pg_catalog.pg_trigger g
-    JOIN pg_catalog.pg_class t ON t.oid = g.tgrelid
-    JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
-    WHERE NOT g.tgisinternal
-    AND {_OURS}
-"""
-SELECT_FOREIGN = "SELECT relname FROM pg_catalog.pg_class WHERE relkind = 'f'"
 _MODES = (
     *("AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock"),
     *("ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"),
 )
-_WITH_ROWS = "rpmf"
+_WITH_ROWS, _FOREIGN = "rpmf", "f"
+_WITH_OWNER = ("index", "constraint", "trigger")  # and they are named as `schema.py` names them
 _NO_LOCKS = frozenset({"AccessShareLock"})  # what a SELECT takes, and nearly nothing waits for
 
 
-def recorder_of(database: PostgreSQLConnection, step: Step, *, is_undone: bool, is_outside: bool) -> ScriptRecorder:
+def recorder_of(database: CatalogedConnection, step: Step, *, is_undone: bool, is_outside: bool) -> ScriptRecorder:
     """Return what records the script of a step; on a copy, where it is not undone, one of the server is refused.
 
     Raises:
@@ -98,12 +68,14 @@ def recorder_of(database: PostgreSQLConnection, step: Step, *, is_undone: bool, 
     if found := server_wide(script.sql, is_undone=is_undone):
         offset, words = found
         raise not_rehearsable(step, script, offset, f"{words} has an effect outside of the copy")
+    catalog, database.catalog = database.catalog or read_catalog(database), None
     if not is_undone:
-        for (name,) in database.run(SELECT_FOREIGN).fetchall():
-            if (at := script.sql.lower().find(str(name).lower().encode())) >= 0:
+        foreign = {str(name) for _, name, kind, *_ in catalog.columns if kind == _FOREIGN}
+        for name in sorted(foreign):
+            if (at := script.sql.lower().find(name.lower().encode())) >= 0:
                 raise not_rehearsable(step, script, at, f"the rows of the foreign table {name} are elsewhere")
     names = {each.rpartition(".")[2].strip('"').lower() for each in database.watched}
-    return ScriptRecorder(database, script, frozenset(names | {"yoyo_lock"}), is_outside=is_outside)
+    return ScriptRecorder(database, script, catalog, frozenset(names | {"yoyo_lock"}), is_outside=is_outside)
 
 
 class _Relation(NamedTuple):
@@ -126,12 +98,19 @@ class ScriptRecorder:
     """Records one script: it is called after each statement, and `finish` returns a `RecordedEffects`.
 
     Args:
+        catalog: what there is before the script.
         ignored: the ledgers' names, in lower case.
         is_outside: whether the script is not one transaction, so that its statements have transactions of their own.
     """
 
     def __init__(
-        self, database: PostgreSQLConnection, script: Script, ignored: frozenset[str], *, is_outside: bool
+        self,
+        database: CatalogedConnection,
+        script: Script,
+        catalog: Catalog,
+        ignored: frozenset[str],
+        *,
+        is_outside: bool,
     ) -> None:
         self._database = database
         self._script = script
@@ -139,12 +118,16 @@ class ScriptRecorder:
         self._is_outside = is_outside
         self._statements: list[StatementTime] = []
         self._written: set[str] = set()
-        self._counts = bool(database.row(SELECT_COUNTS)[0])
-        self._state = self._first = self._read()
+        cursor = database.run(f"{SELECT_COUNTS}; {SELECT_STATE}")
+        self._counts = bool(cursor.fetchall()[0][0])
+        cursor.nextset()
+        self._state = self._first = self._state_of(cursor.fetchall())
         self._names = {number: {each.name} for number, each in self._first.items()}
-        self._columns = self._read_columns()
+        self._columns = _columns_of(catalog)
         self._owned = {
-            f"{kind} {self._named(schema, name)}": int(table) for kind, schema, name, table in self._run(SELECT_OWNED)
+            f"{kind} {self._named(schema, name)}": int(table)
+            for kind, schema, name, _, _, table in catalog.objects
+            if kind in _WITH_OWNER
         }
         self._line = (0, 1)
 
@@ -183,10 +166,14 @@ class ScriptRecorder:
         else:
             self._statements.append(StatementTime(self._script.path, line, words, 0, note=note))
 
-    def finish(self) -> RecordedServerEffects:
-        """Return what the script did; one outside a transaction may have written to any table."""
-        first, now = self._first, self._read()
-        columns = self._read_columns()
+    def finish(self, *, read_again: bool) -> RecordedServerEffects:
+        """Return what the script did; one outside a transaction may have written to any table.
+
+        With `read_again` something has run after the last statement, such as triggers at the end of the transaction.
+        """
+        first, now = self._first, self._read() if read_again else self._state
+        self._database.catalog = catalog = read_catalog(self._database)
+        columns = _columns_of(catalog)
         gone = {each.name for number, each in first.items() if number not in now}
         new = {each.name for number, each in now.items() if number not in first}
         moved = {each.name: now[n].name for n, each in first.items() if n in now and now[n].name != each.name}
@@ -226,22 +213,16 @@ class ScriptRecorder:
         return named | first | in_schemas
 
     def _read(self) -> _State:
+        return self._state_of(self._database.run(SELECT_STATE).fetchall())
+
+    def _state_of(self, rows: list[tuple[Any, ...]]) -> _State:
         return {
             int(number): _Relation(
                 self._named(schema, name), kind, int(file), int(inserted), int(updated), int(deleted), frozenset(modes)
             )
-            for number, schema, name, kind, file, inserted, updated, deleted, modes in self._run(SELECT_STATE)
+            for number, schema, name, kind, file, inserted, updated, deleted, modes in rows
             if lowered(name) not in self._ignored
         }
-
-    def _read_columns(self) -> dict[int, dict[int, tuple[str, str]]]:
-        found: dict[int, dict[int, tuple[str, str]]] = {}
-        for table, number, name, kind in self._run(SELECT_COLUMNS):
-            found.setdefault(int(table), {})[int(number)] = (str(name), str(kind))
-        return found
-
-    def _run(self, sql: str) -> list[tuple[Any, ...]]:
-        return self._database.run(sql).fetchall()
 
     def _named(self, schema: object, name: object) -> str:
         return str(name) if schema in ("", self._database.schema) else f"{schema}.{name}"
@@ -277,3 +258,12 @@ class ScriptRecorder:
         line += self._script.sql.count(b"\n", offset, begin)
         self._line = (begin, line)
         return line
+
+
+def _columns_of(catalog: Catalog) -> dict[int, dict[int, tuple[str, str]]]:
+    """Return the names and types of the columns, by the numbers of their tables and their own."""
+    found: dict[int, dict[int, tuple[str, str]]] = {}
+    for _, _, kind, name, _, table, number, type_name in catalog.columns:
+        if kind in _WITH_ROWS and number is not None:
+            found.setdefault(int(table), {})[int(number)] = (str(name), str(type_name))
+    return found

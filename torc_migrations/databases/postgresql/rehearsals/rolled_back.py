@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from torc_migrations.databases.postgresql.scripts.statements import Statement
 
 
+_NO_COMMIT = (
+    "not rehearsed: a commit checks deferred constraints and releases the locks, and what came before it is kept if a "
+    "later statement fails"
+)
 _CONCURRENTLY = re.compile(rb"\bconcurrently\b", re.IGNORECASE)
 
 
@@ -90,6 +94,8 @@ class RolledBackRunner(ScriptRunner):
                 continue
             if statement.control is None:
                 self._run_part(statement)
+            elif statement.control == "COMMIT" and self._recorder is not None:
+                self._recorder.annotate(statement.begin, statement.end, _NO_COMMIT)
         self._database.session.restore(outside=False)
 
     def _run_part(self, statement: Statement) -> None:
