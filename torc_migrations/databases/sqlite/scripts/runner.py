@@ -120,7 +120,7 @@ class ScriptRunner:
             self._run_outside(strict=strict)
         if (hidden := open_comment(self._script.sql)) is not None:
             line = place(self._script.sql, hidden).line
-            self.notes.append(f"its comment in line {line} is never closed, and what follows it was not run")
+            self._note(f"its comment in line {line} is never closed, and what follows it was not run")
         if isinstance(self._effects, RecordedScriptEffects) and not self._effects.all_tables:
             self._effects.stale = find_stale_indexes(self._database, self._effects.written)
 
