@@ -25,7 +25,7 @@ class _Turn:
 
 # By the id of a connection, which no other one can have as long as this one has a user here.
 _turns: dict[int, _Turn] = {}
-_guard = Lock()
+_guard = RLock()  # a debugger's or a test's trace function may raise between the end of a `with` and the release
 
 
 @contextmanager
