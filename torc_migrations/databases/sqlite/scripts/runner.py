@@ -385,15 +385,12 @@ class ScriptRunner:
 
     def _interruption(self, statement: Statement, error: Exception) -> BaseException | None:
         """Return what was raised while SQLite ran a statement, or asked the authorizer, which notes what it denies."""
-        effects = self._effects
-        if interruption := self._clock.take_interruption():
+        if interruption := self._database.interruption:
             return interruption
         denied = code_of(error) == sqlite3.SQLITE_AUTH or str(error).startswith(_DENIED_FUNCTION)
         if str(error) == "SQL logic error":  # so VACUUM ends where the statements that it runs are denied something
             denied = first_words(self._script.sql, statement.offset)[:1] == ["VACUUM"]
-        if effects.interruption or effects.denied or not denied:
-            return effects.interruption
-        return self._database.interruption or KeyboardInterrupt()
+        return KeyboardInterrupt() if denied and not self._effects.denied else None
 
     def _script_error(self, statement: Statement, error: Exception) -> MigrationError:
         return script_error(self._database, self._step, self._effects, statement, error)

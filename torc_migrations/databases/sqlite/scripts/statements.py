@@ -355,8 +355,9 @@ class Flow:
     def end_statement(self, text: str) -> None:
         """Note that a statement was run."""
         self._note_transfer(text)
-        self.put_back = self._put_back() if self._reads else frozenset()
+        self.put_back = frozenset()
         if self._reads and self._writes:
+            self.put_back = self._put_back()
             origins = self._reads.union(*(self._sources.get(place, ()) for place in self._reads))
             for place in self._writes:
                 self._sources.setdefault(place, set()).update(origins - {place})
