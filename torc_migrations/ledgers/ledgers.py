@@ -158,8 +158,7 @@ class Ledgers:
         versions = [step.migration.version for step, _ in done]
         sql = f"{self._database.sql.select_sqlx_rows} WHERE version BETWEEN :first AND :last"
         rows = self._execute(sql, {"first": min(versions), "last": max(versions)})
-        records = [checked_sqlx_record(self._sqlx_table, row, []) for row in rows]
-        written = {record.version: record for record in records}
+        written = {row[0]: checked_sqlx_record(self._sqlx_table, row, []) for row in rows}
         self._backend.record_all(
             (step, self._comment_installed(step, written[step.migration.version]), moment)
             for (step, _), moment in zip(done, moments, strict=True)

@@ -71,6 +71,10 @@ _ALTERS = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 _REFERENCES = re.compile("REFERENCES", re.IGNORECASE)
+_INSERTS_VALUES = re.compile(
+    rf"\s* INSERT \s+ INTO \s+ {NAME} (?: \. {NAME} )? \s* (?: \( [^()]* \) \s* )? VALUES \b",
+    re.VERBOSE | re.IGNORECASE,
+)
 
 
 class Pragma(NamedTuple):
@@ -161,17 +165,20 @@ class ScriptEffects:
         self._deletes = False
         self._altered: str | None = None
         self._inserts = ("", "")  # the schema and the table of the last INSERT, where its name is in lower case
+        self._asks_more = False  # than whether it may insert into that table
+        self._head: str | None = None  # of the last statement up to VALUES, where that was all that SQLite has asked
 
     def authorize(self, action: int, name: str | None, detail: str | None, schema: str | None, by: str | None) -> int:
         """Answer SQLite, which asks about everything that a statement is about to do when it prepares it."""
         if action == sqlite3.SQLITE_TRANSACTION and not (self.may_commit and name != "ROLLBACK"):
             self.refused, self.denied = name, True
-            return sqlite3.SQLITE_DENY
-        return self.allow(action, name, detail, schema, by)
+        elif name != _SCHEMA_TABLE or schema != "main":  # nine of the 13 questions about a table with an index
+            self.note(action, name, detail, schema, by)
+        return sqlite3.SQLITE_DENY if self.denied else sqlite3.SQLITE_OK
 
     def allow(self, action: int, name: str | None, detail: str | None, schema: str | None, by: str | None) -> int:
         """Answer SQLite where a script runs outside of a transaction, and may have transactions of its own."""
-        if name != _SCHEMA_TABLE or schema != "main":  # nine of the 13 questions about a table with an index
+        if name != _SCHEMA_TABLE or schema != "main":
             self.note(action, name, detail, schema, by)
         return sqlite3.SQLITE_DENY if self.denied else sqlite3.SQLITE_OK
 
@@ -188,6 +195,7 @@ class ScriptEffects:
             self.flow.note_insert(*self._inserts)  # as most statements of a long script
             self._deletes = True
             return
+        self._asks_more = True
         if action == sqlite3.SQLITE_ATTACH:
             self.attaches, self.attached = True, name
         elif action == sqlite3.SQLITE_DETACH:
@@ -266,8 +274,21 @@ class ScriptEffects:
             self.updated.add(table)
         self._deletes = True
 
+    def repeats(self, text: str) -> bool:
+        """Return whether a statement does nothing but what the one before it has done, so that SQLite need not ask.
+
+        That is an INSERT of values whose text begins as that of the one before. IN reads a table, but copies no rows.
+        """
+        if self._head is None or not text.startswith(self._head):
+            return False
+        capitals = text.upper()
+        return "SELECT" not in capitals and "CONFLICT" not in capitals
+
     def end_statement(self, text: str) -> None:
         """Note that a statement was run."""
+        only_inserts = self._deletes and not self._asks_more
+        self._head = found[0] if only_inserts and (found := _INSERTS_VALUES.match(text)) else None
+        self._asks_more = False
         self._deletes = self._maintains = False
         self._allowed = None
         self.flow.end_statement(text)

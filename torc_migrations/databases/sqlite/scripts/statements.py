@@ -340,7 +340,7 @@ class Flow:
         )
 
     def _note_transfer(self, text: str) -> None:
-        if self._writes and not self._reads and "*" in text and (found := _TRANSFERS.match(text)):
+        if self._writes and not self._reads and (found := _TRANSFERS.match(text)):
             name = lowered(_unquoted(found["name"]))
             schema = found["schema"] and lowered(_unquoted(found["schema"]))
             self._reads.add((schema or ("temp" if name in self._temporary else "main"), name))
@@ -351,8 +351,9 @@ class Flow:
 
     def end_statement(self, text: str) -> None:
         """Note that a statement was run."""
-        self._note_transfer(text)
         self.put_back = frozenset()
+        if "*" in text:
+            self._note_transfer(text)
         if self._reads and self._writes:
             self.put_back = self._put_back()
             origins = self._reads.union(*(self._sources.get(place, ()) for place in self._reads))
