@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from torc_migrations.formatting import escaped
@@ -18,12 +19,18 @@ _not_entered: list[Callable[[Logger], None]] = []
 
 def log() -> Logger:
     """Return the logger `torc_migrations`, which escapes the control characters of names."""
+    logger = _logger()
+    while _not_entered:
+        _not_entered.pop()(logger)
+    return logger
+
+
+@cache
+def _logger() -> Logger:
     from logging import getLogger
 
     logger = getLogger("torc_migrations")
-    logger.addFilter(_escape_names)  # once: a filter that is there is not added again
-    while _not_entered:
-        _not_entered.pop()(logger)
+    logger.addFilter(_escape_names)
     return logger
 
 

@@ -10,11 +10,13 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from database_under_test import python
 from process_counts import ROOT, Counted, Installed, run, write_migrations
 
+import torc_migrations
 import torc_migrations.databases.sqlite.connection
 import torc_migrations.databases.sqlite.scripts.statements
 from torc_migrations import Migrator, upgrade
@@ -23,13 +25,18 @@ from torc_migrations.databases.urls import Address
 
 Install = Callable[[int], Installed]
 
+PACKAGE = str(Path(torc_migrations.__file__).parent)
+
 # What takes long to load, and what a run with nothing to do has no use for.
 FORBIDDEN = {
     *("asyncio", "click", "configparser", "dotenv", "importlib.metadata", "importlib.resources", "json", "rich"),
     *("shutil", "socket", "sqlite_utils", "sqlparse", "ssl", "subprocess", "tabulate", "tempfile", "urllib.parse"),
     *("urllib.request", "uuid", "yoyo", "zipfile"),
 }
-STATEMENTS = 10  # for each migration of a group, its two statements among them
+CALLS = [({"group": 1000}, 326), ({"group": 0}, 387), ({"atomic": True}, 307)]
+CALLS_OF_AN_INSERT = 3
+# For each migration, its own two statements among them.
+STATEMENTS = [({"group": 1000}, 7), ({"group": 0}, 12), ({"atomic": True}, 7)]
 
 LOADED = "import torc_migrations.history.steps"  # the package, and the class of the report
 NOTHING_TO_DO = "from torc_migrations import upgrade; assert not upgrade({database!r}, {source!r}).outcomes"
@@ -120,7 +127,7 @@ def test_a_glance_opens_no_script_where_one_is_pending(install: Install):
     assert counted.of("open") == []
 
 
-def executed(database: Path, source: Path) -> list[str]:
+def executed(database: Path, source: Path, **options: object) -> list[str]:
     """Return the statements that an upgrade has SQLite execute, those in triggers left out."""
     seen: list[str] = []
     opened = torc_migrations.databases.sqlite.connection._open
@@ -132,7 +139,7 @@ def executed(database: Path, source: Path) -> list[str]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torc_migrations.databases.sqlite.connection, "_open", watched)
-        upgrade(database, source)
+        upgrade(database, source, **options)
     return [statement for statement in seen if not statement.startswith("-- ")]
 
 
@@ -145,14 +152,68 @@ def test_nothing_to_do_takes_as_many_statements_for_any_number(install: Install)
     assert counts[0] == counts[1] <= 16
 
 
-def test_each_migration_takes_the_same_few_statements(tmp_path: Path):
+@pytest.mark.parametrize(("options", "most"), STATEMENTS)
+def test_each_migration_takes_the_same_few_statements(tmp_path: Path, options, most):
     """Its own two, those that write its records, and those that make sure that nobody else has written."""
     counts = []
-    for count in (10, 30):
+    for count in (5, 15):
         source = write_migrations(tmp_path / f"source{count}", range(1, count + 1))
-        counts.append(len(executed(tmp_path / f"{count}.db", source)))
+        counts.append(len(executed(tmp_path / f"{count}.db", source, **options)))
 
-    assert (counts[1] - counts[0]) / 20 <= STATEMENTS
+    assert (counts[1] - counts[0]) / 10 <= most
+
+
+def calls(act: Callable[[], object]) -> int:
+    """Return how often Python code of the package is called, or goes on, while something is done the second time."""
+    act()
+    count = 0
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        nonlocal count
+        count += event == "call" and frame.f_code.co_filename.startswith(PACKAGE)
+
+    sys.setprofile(note)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def calls_for_each(make: Callable[[int], Path], tmp_path: Path, **options: object) -> float:
+    """Return how many calls each further thing takes that `make` writes into a directory of migrations."""
+    counts = []
+    for size in (5, 15):
+        source = make(size)
+
+        def apply(source: Path = source) -> None:
+            (tmp_path / "counted.db").unlink(missing_ok=True)
+            upgrade(tmp_path / "counted.db", source, **options)
+
+        counts.append(calls(apply))
+    return (counts[1] - counts[0]) / 10
+
+
+@pytest.mark.parametrize(("options", "most"), CALLS)
+def test_each_migration_takes_few_calls(tmp_path: Path, options, most):
+    """Also those of SQLite's authorizer, which asks 13 questions about a table with an index."""
+
+    def make(count: int) -> Path:
+        return write_migrations(tmp_path / f"source{count}", range(1, count + 1))
+
+    assert calls_for_each(make, tmp_path, **options) <= most
+
+
+def test_each_insert_takes_few_calls(tmp_path: Path):
+    """Most statements of a long script are like the one before."""
+
+    def make(count: int) -> Path:
+        source = tmp_path / f"script{count}"
+        source.mkdir()
+        (source / "1_fill.sql").write_text("CREATE TABLE t (x INTEGER);\n" + "INSERT INTO t VALUES (1);\n" * count)
+        return source
+
+    assert calls_for_each(make, tmp_path) <= CALLS_OF_AN_INSERT
 
 
 FLUSHES = re.compile(r"\b(?:fsync|fdatasync)\(")

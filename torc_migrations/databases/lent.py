@@ -15,17 +15,21 @@ _SHORTEST = 0.001
 
 
 class _Turn:
-    """The lock of one lent connection, how many threads have it or wait for it, and how often its holder has it."""
+    """The lock of one lent connection, how many threads have it or wait for it, and how often its holder has it.
 
-    def __init__(self) -> None:
+    It keeps the connection, so that no other one gets its id: an interruption may leave it here.
+    """
+
+    def __init__(self, connection: object) -> None:
+        self.connection = connection
         self.lock = RLock()
         self.users = 0
         self.depth = 0
 
 
-# By the id of a connection, which no other one can have as long as this one has a user here.
+# By the id of a connection.
 _turns: dict[int, _Turn] = {}
-_guard = Lock()
+_guard = RLock()  # a debugger's or a test's trace function may raise between the end of a `with` and the release
 
 
 @contextmanager
@@ -36,7 +40,7 @@ def used_alone(connection: object, timeout: float) -> Iterator[bool]:
         LockTimeout: another thread has used it for `timeout` seconds.
     """
     with _guard:
-        turn = _turns.setdefault(id(connection), _Turn())
+        turn = _turns.setdefault(id(connection), _Turn(connection))
         turn.users += 1
     wait = Wait("the connection", timeout)
     try:

@@ -9,7 +9,7 @@ import getpass
 import os
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from itertools import count
@@ -136,17 +136,14 @@ class LedgerBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
             formatted = self._formatted[s] = s.format(self, quoted=_Quoted(self), **kwargs)
         return formatted
 
-    def record_all(self, comments: Mapping[Step, str], moments: Mapping[Step, str]) -> None:
+    def record_all(self, done: Iterable[tuple[Step, str, str]]) -> None:
         """Write yoyo's rows and lines of several migrations that are applied; each has a comment and a time."""
-        rows = [
-            {"migration_hash": step.migration.hash, "migration_id": step.migration.id, "when": moments[step]}
-            for step in comments
-        ]
+        rows, lines = [], []
+        for step, self.comment, self.moment in done:
+            migration = step.migration
+            rows.append({"migration_hash": migration.hash, "migration_id": migration.id, "when": self.moment})
+            lines.append(self.get_log_data(migration, step.action.operation))
         self._database.execute_many(self.format_sql(self.mark_migration_sql), rows)
-        lines = []
-        for step, self.comment in comments.items():
-            self.moment = moments[step]
-            lines.append(self.get_log_data(step.migration, step.action.operation))
         self._database.execute_many(self.format_sql(self.log_migration_sql), lines)
 
     def get_log_data(self, migration: Migration | None = None, operation: str = "apply") -> dict[str, Any]:

@@ -21,6 +21,7 @@ from torc_migrations.runs.atomic import AtomicRun
 from torc_migrations.runs.evidence import status_by_schema
 from torc_migrations.runs.run import Planner, Run
 from torc_migrations.runs.session import Session
+from torc_migrations.sources.migration import Script
 
 
 def rehearse(session: Session, plan: Plan, planner: Planner, *, atomic: bool = False) -> Rehearsal:
@@ -179,10 +180,10 @@ class _RecordedAtomicRun(AtomicRun):
         self._recorder.begin_again()
         return super()._run_all()
 
-    def _write(self, step: Step, elapsed_ns: int) -> bool:
-        disturbed = super()._write(step, elapsed_ns)
-        self._recorder.read(Outcome(step, elapsed_ns))
-        return disturbed
+    def _record(self, step: Step, script: Script | None, effects: Effects | None, elapsed_ns: int) -> list[Outcome]:
+        outcomes = super()._record(step, script, effects, elapsed_ns)
+        self._recorder.read(outcomes[0])
+        return outcomes
 
 
 def _name_now(effects: RecordedEffects, table: str, after: Contents) -> str:

@@ -77,27 +77,24 @@ class AtomicRun(Run):
         outcomes: list[Outcome] = []
         done: list[Effects] = []
         settled: set[str] = set()
+        self._begin_records()
         for number, step in enumerate(self._steps, 1):
             if step.migration.id in settled:
                 continue
             self._feed.begin_step(step, number, len(self._steps))
-            wrote_ledgers, elapsed_ns = False, 0
+            self._records.prepare_for(step.script)
+            elapsed_ns = 0
             effects: Effects | None = None
             if step.script:
                 started = perf_counter_ns()
                 with self._database.savepoint():  # whose end releases the savepoints that a script has left
                     effects = run_guarded(self._session, step)
                 elapsed_ns = perf_counter_ns() - started
-                wrote_ledgers = self._touched_ledgers(step, step.script, effects)
                 done.append(effects)
-            disturbed = self._write(step, elapsed_ns)
-            if disturbed and step.script and not wrote_ledgers:
-                self._session.refuse_disturbed(step)
-            outcomes.append(Outcome(step, elapsed_ns))
-            if wrote_ledgers:
-                others = self._settle()
-                settled |= {outcome.step.migration.id for outcome in others}
-                outcomes += others
+            recorded = self._record(step, step.script, effects, elapsed_ns)
+            settled |= {outcome.step.migration.id for outcome in recorded[1:]}
+            outcomes += recorded
+        self._records.write()
         return outcomes, done
 
     def _step_that_broke(self, new: tuple[Violation, ...], known: tuple[Violation, ...]) -> Step:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torc_migrations.events import Event, OnEvent
 
 _PAUSE = 0.1  # seconds between two events that say how far a script is
+_INFO = 20  # logging.INFO
 _UNDONE = (Action.ROLL_BACK, Action.ERASE)
 
 
@@ -165,7 +166,8 @@ class Feed:
     def end_step(self, outcome: Outcome) -> None:
         """Note that a step is committed."""
         step = outcome.step
-        log().info("%s %s in %s", step.action.done, step.migration.id, duration_text(outcome.elapsed_ns))
+        if log().isEnabledFor(_INFO):
+            log().info("%s %s in %s", step.action.done, step.migration.id, duration_text(outcome.elapsed_ns))
         self._begun.discard(step.migration.id)
         if step.migrates and not self._is_rehearsal:
             self._applied.append(step.migration.version)

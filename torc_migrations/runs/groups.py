@@ -32,18 +32,16 @@ class Records:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._names = frozenset(name.encode() for name in session.ledgers.lower_tables)
-        self._waiting: dict[Step, int] = {}
+        self._waiting: list[tuple[Step, int]] = []
         self._may_wait = False
         self._is_known = False  # whether the schema was looked at since somebody else has written
 
     def begin(self, *, alone: bool) -> None:
-        """Note that a transaction begins; `alone`: that of a single step."""
-        self._waiting = {}
-        if alone:
-            self._may_wait = False
-        elif not self._is_known:
-            self._may_wait = not self._session.database.mentions(self._session.ledgers.lower_tables)
-            self._is_known = True
+        """Note that a transaction begins; `alone`: for a single step, for which the schema is not looked at."""
+        self._waiting = []
+        if not self._is_known:
+            self._may_wait = not (alone or self._session.database.mentions(self._session.ledgers.lower_tables))
+            self._is_known = not alone
 
     def look_again(self) -> None:
         """Note that somebody else has written."""
@@ -58,25 +56,32 @@ class Records:
             self.write()
             self._may_wait = self._is_known = False
 
-    def add(self, step: Step, elapsed_ns: int, *, may_wait: bool) -> bool:
-        """Let the record of a step wait, and return whether it does; else those before it are written now."""
-        if may_wait and self._may_wait and step.action is Action.APPLY:
-            self._waiting[step] = elapsed_ns
-            return True
+    def add(self, step: Step, elapsed_ns: int, *, wrote_ledgers: bool) -> None:
+        """Let the record of a step wait, or write it now, after those before it.
+
+        `wrote_ledgers`: whether its script may have written into a ledger.
+
+        Raises:
+            DatabaseFailed: a trigger on a ledger keeps it out, or has changed another one.
+        """
+        if self._may_wait and step.action is Action.APPLY and not wrote_ledgers:
+            self._waiting.append((step, elapsed_ns))
+            return
         self.write()
-        return False
+        if self._session.write(step, elapsed_ns) and step.script is not None and not wrote_ledgers:
+            self._session.refuse_disturbed(step)
 
     def forget_undone(self, savepoint: Savepoint, steps: Sequence[Step]) -> None:
         """Note that a step was interrupted; if its savepoint was undone, it is the first of those that are left."""
-        if steps and not savepoint.is_kept:
-            self._waiting.pop(steps[0], None)
+        if steps and self._waiting and not savepoint.is_kept and self._waiting[-1][0] == steps[0]:
+            self._waiting.pop()
 
     def write(self) -> None:
         """Write what waits."""
         if self._waiting:
             self._session.note_writing()
             self._session.ledgers.record_all(self._waiting)
-            self._waiting = {}
+            self._waiting = []
 
 
 def may_share(step: Step, mode_of: Callable[[Script], ScriptMode]) -> bool:

@@ -138,10 +138,11 @@ class Run:
             _ = step.migration.kept_down  # is read with them
 
     def _mode(self, script: Script) -> ScriptMode:
-        if script not in self._modes:
+        mode = self._modes.get(script)
+        if mode is None:
             refuse_one_file_format(script.path, script.sql)
-            self._modes[script] = self._database.script_mode(script)
-        return self._modes[script]
+            mode = self._modes[script] = self._database.script_mode(script)
+        return mode
 
     def _perform_next(self) -> list[Outcome]:
         """Perform what is next, alone or in a group; nothing where somebody else has done it."""
@@ -190,7 +191,7 @@ class Run:
             with self._database.transaction():
                 self._begin_writing(self._steps[0])
                 before = tuple(self._steps)
-                self._records.begin(alone=not self._group)
+                self._begin_records()
                 while True:
                     try:
                         outcomes += self._perform_step()
@@ -318,12 +319,14 @@ class Run:
             run_guarded(self._session, step)
         return effects
 
+    def _begin_records(self) -> None:
+        """Note that a transaction begins; on a server a step is never in one with another."""
+        self._records.begin(alone=len(self._steps) == 1 or not self._database.may_group)
+
     def _record(self, step: Step, script: Script | None, effects: Effects | None, elapsed_ns: int) -> list[Outcome]:
         """Write the records of a step, and settle what its script has written into a ledger."""
         wrote_ledgers = script is not None and effects is not None and self._touched_ledgers(step, script, effects)
-        waits = self._records.add(step, elapsed_ns, may_wait=not wrote_ledgers)
-        if not waits and self._write(step, elapsed_ns) and script is not None and not wrote_ledgers:
-            self._session.refuse_disturbed(step)
+        self._records.add(step, elapsed_ns, wrote_ledgers=wrote_ledgers)
         return [Outcome(step, elapsed_ns), *(self._settle() if wrote_ledgers else ())]
 
     def _perform_outside(self) -> list[Outcome]:
@@ -356,7 +359,7 @@ class Run:
             try:
                 with self._database.transaction():
                     self._begin_writing(step)
-                    self._write(step, elapsed_ns)
+                    self._session.write(step, elapsed_ns)
                     self._ledgers.forget_begun(step)
                     return self._settle()
             except DatabaseFailed as error:
@@ -392,9 +395,5 @@ class Run:
     def _settle(self) -> list[Outcome]:
         """Write and erase what a ledger lacks or still has, after a script that may have written into it."""
         for step in (steps := plan_settling(self._session.read()).steps):
-            self._write(step, 0)
+            self._session.write(step, 0)
         return [Outcome(step, 0) for step in steps]
-
-    def _write(self, step: Step, elapsed_ns: int) -> bool:
-        """Write the records of a step as `Session.write` does; a rehearsal looks at its copy after each."""
-        return self._session.write(step, elapsed_ns)

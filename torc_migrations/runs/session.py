@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from functools import cached_property
 
 from torc_migrations.databases.interface import Database
 from torc_migrations.databases.waiting import Wait
@@ -138,7 +139,7 @@ class Session:
         # Where the schema was looked at, it may have changed though the ledgers have not.
         return None if self._planned_from == before and self.trial is None else status
 
-    @property
+    @cached_property
     def keeps(self) -> bool:
         """Whether a migration of the source says to older releases what they need."""
         return any(migration.compatible_from is not None for migration in self.source.migrations)

@@ -18,8 +18,7 @@ _CODES = {
     "unable to open database file": sqlite3.SQLITE_CANTOPEN,
     "file is not a database": sqlite3.SQLITE_NOTADB,
 }
-_QUESTION = 5  # values: https://docs.python.org/3/library/sqlite3.html#sqlite3.Connection.set_authorizer
-_DENIED = 2  # more than the rank of what allows it
+_ALLOWED, _DENIED = 1, 2  # ranks: of what allows a question, and of what denies it
 
 
 class Authorizer:
@@ -42,23 +41,23 @@ class Authorizer:
         self.ask: Callable[..., int] = partial(max, False, key=ranks.send)
 
     def _ranks(self, authorizer: Callable[..., int]) -> Generator[int, object, None]:
-        question: list[object] = []
         rank = 0
+        try:
+            while True:
+                yield rank  # and get False, and then the question
+                action = yield _ALLOWED
+                name = yield 0
+                detail = yield 0
+                schema = yield 0
+                by = yield 0
+                rank = 0 if authorizer(action, name, detail, schema, by) == 0 else _DENIED
+        except GeneratorExit:
+            return
+        except BaseException as interruption:
+            self.interruption = interruption
+        rank = _DENIED
         while True:
-            try:
-                while True:
-                    value = yield rank
-                    question = [] if value is False else [*question, value]
-                    rank = int(value is False)
-                    if self.interruption is not None:
-                        rank += len(question) * _DENIED
-                    elif len(question) == _QUESTION and authorizer(*question) != 0:
-                        rank = _DENIED
-            except GeneratorExit:
-                return
-            except BaseException as interruption:
-                self.interruption = interruption
-                rank = _DENIED
+            rank = _ALLOWED if (yield rank) is False else rank + 1  # wherever in a question it was
 
 
 def register_functions(connection: object, functions: Functions | None, name: str) -> None:

@@ -79,6 +79,11 @@ class Clock:
         """Whether the last statement was stopped because it took too long."""
         return self._is_late or (self._interrupter is not None and self._interrupter.has_timed_out)
 
+    @property
+    def is_timing(self) -> bool:
+        """Whether it has to be told when a statement of a script begins and ends."""
+        return self.timeout is not None
+
     def begin(self) -> None:
         """Note that a statement of a script begins."""
         if self.timeout is None:

@@ -64,6 +64,7 @@ class SQLiteConnection:
         self.catalog: object = None  # see `catalog_of`
         self._in_script = False
         self._asked: Authorizer | None = None  # who answers SQLite while a script runs
+        self._is_asked = False
         self._is_changed = False  # the session, by a step, in a way that is restored outside a transaction
         if lent is None:
             register_functions(self.connection, self.functions, self.name)
@@ -268,7 +269,12 @@ class SQLiteConnection:
         self.connection.text_factory = bytes  # rows that a script selects are not read, and may be no UTF-8
         if authorizer:
             self._asked = Authorizer(authorizer)  # it keeps what a signal's handler raises meanwhile
-            self.connection.set_authorizer(self._asked.ask)
+            self.ask(True)
+
+    def ask(self, is_asked: bool) -> None:
+        """Have SQLite ask the authorizer of the script that runs about its next statements, or not."""
+        self._is_asked = is_asked
+        self.connection.set_authorizer(self._asked.ask if is_asked and self._asked else None)
 
     @property
     def interruption(self) -> BaseException | None:
@@ -285,7 +291,7 @@ class SQLiteConnection:
             yield
         finally:
             self.connection.text_factory = bytes
-            self.connection.set_authorizer(self._asked.ask if self._asked else None)
+            self.ask(self._is_asked)
 
     def end_script(self) -> None:
         """Undo `begin_script`, and what the script has left in the session. May be called again."""

@@ -29,6 +29,7 @@ _EVENTS = ("insert", "delete", "update")
 _FULL_TEXT = ("fts3", "fts4", "fts5")
 _VIRTUAL = "virtual table"
 _NUMBERS = count()
+_MOST_FAULTS = 1000
 
 
 def find_broken(
@@ -80,6 +81,12 @@ def _faults(database: SQLiteConnection, table: str, relations: Container[str]) -
         yield BrokenObject("table", table, table, gone, lowered(parent))
     if reason := _why_not(database, f"PRAGMA main.foreign_key_check({quote_identifier(table)})"):
         yield BrokenObject("table", table, table, f"its foreign key cannot be used: {reason}")
+
+
+def find_faults(database: SQLiteConnection) -> frozenset[str]:
+    """Return what `integrity_check` finds in the whole database, up to a thousand faults."""
+    rows = database.execute(f"PRAGMA main.integrity_check({_MOST_FAULTS})")
+    return frozenset(line for (text,) in rows for line in str(text).splitlines() if line != "ok" and line[:3] != "***")
 
 
 class _Search:

@@ -332,7 +332,7 @@ def _dropped(database: SQLiteConnection, statement: Statement) -> str:
         database.begin_script(seen.authorize)
         database.execute(f"EXPLAIN {statement.text}").fetchall()
     except sqlite3.Error:
-        if interruption := seen.interruption or database.interruption:
+        if interruption := database.interruption:
             raise interruption from None
     finally:
         database.end_script()

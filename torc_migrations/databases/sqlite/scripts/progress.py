@@ -10,6 +10,8 @@ from typing import Protocol
 from torc_migrations.databases.interface import Progress
 from torc_migrations.databases.sqlite.scripts.statements import Statement, first_token, first_words, statements
 from torc_migrations.errors import BadScript
+from torc_migrations.formatting import duration_text
+from torc_migrations.log import log
 from torc_migrations.sources.migration import Script
 
 # Outside a transaction: what is one by itself, so that it can have a common one with a line of ours; what can be run
@@ -26,6 +28,12 @@ def run_to_its_end(cursor: sqlite3.Cursor, statement: Statement) -> None:
     """Run a statement to its end: one with rows is not done before they are read."""
     for _ in cursor.execute(statement.text):
         pass
+
+
+def log_statement(script: Script, begin: int, end: int, elapsed_ns: int) -> None:
+    """Log a statement that was run, at DEBUG, with its time."""
+    text = script.sql[first_token(script.sql, begin) : end]
+    log().debug("%s (%s)", text.decode(), duration_text(elapsed_ns))
 
 
 def check_resumption(script: Script, after: int, *, is_open: bool) -> None:

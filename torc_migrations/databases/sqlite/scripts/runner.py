@@ -11,6 +11,7 @@ from torc_migrations.databases.interface import OnStatement, Progress, ScriptMod
 from torc_migrations.databases.sqlite.callbacks import code_of, is_of_signal_handler
 from torc_migrations.databases.sqlite.catalog.catalog import current_catalog, read_columns
 from torc_migrations.databases.sqlite.catalog.full_text import find_stale_indexes
+from torc_migrations.databases.sqlite.catalog.soundness import find_faults
 from torc_migrations.databases.sqlite.connection import is_busy, quote_identifier
 from torc_migrations.databases.sqlite.scripts.attached import attaches_itself, is_attached_already
 from torc_migrations.databases.sqlite.scripts.effects import (
@@ -29,7 +30,12 @@ from torc_migrations.databases.sqlite.scripts.foreign_keys import (
     restore_marks,
 )
 from torc_migrations.databases.sqlite.scripts.modes import ENDS_OURS, REMOVE_IT, commit_in, refused
-from torc_migrations.databases.sqlite.scripts.progress import TrackedStatements, check_resumption, run_to_its_end
+from torc_migrations.databases.sqlite.scripts.progress import (
+    TrackedStatements,
+    check_resumption,
+    log_statement,
+    run_to_its_end,
+)
 from torc_migrations.databases.sqlite.scripts.recording import RecordedScriptEffects
 from torc_migrations.databases.sqlite.scripts.requirements import ignored_pragma
 from torc_migrations.databases.sqlite.scripts.statements import (
@@ -45,7 +51,6 @@ from torc_migrations.databases.sqlite.scripts.statements import (
 from torc_migrations.databases.sqlite.transactions import SQLiteConnection
 from torc_migrations.databases.waiting import Monitor
 from torc_migrations.errors import BadScript, MigrationError
-from torc_migrations.formatting import duration_text
 from torc_migrations.history.steps import Action, Step
 from torc_migrations.log import log
 from torc_migrations.sources.migration import Script
@@ -59,7 +64,6 @@ _ATTACHES_ITSELF = (
 )
 _GOES = "goes with it; made again, it gives numbers after its largest one again"
 _NO_ATTACH = "remove it, and name the tables without a schema"
-_MOST_FAULTS = 1000
 _DENIED_FUNCTION = "not authorized to use function"
 
 
@@ -212,22 +216,22 @@ class ScriptRunner:
             self._effects.changes = self._catalog.follow(self._effects)
 
     def _run_statements(self) -> None:
-        reports = [
-            report
-            for report, wanted in (
-                (self._record_statement, self._is_recorded),
-                (self._on_statement, self._on_statement is not None),
-                (_log_statement, log().isEnabledFor(DEBUG)),
-            )
-            if report is not None and wanted
-        ]
+        reports: list[OnStatement] = [self._record_statement] if self._is_recorded else []
+        reports += [self._on_statement] if self._on_statement is not None else []
+        reports += [log_statement] if log().isEnabledFor(DEBUG) else []
         cursor = self._database.script_cursor
-        effects = self._effects
+        effects, is_timed = self._effects, self._clock.is_timing
+        may_repeat = self._mode is ScriptMode.WHOLE and not self._is_recorded  # else others may have made a trigger
+        repeats, started = False, 0
         for statement in statements(self._script.sql):
             if self._monitor is not None:
                 self._monitor.begin_statement(first_token(self._script.sql, statement.offset))
-            started = perf_counter_ns()
-            self._clock.begin()
+            if may_repeat and repeats is not (repeats := effects.repeats(statement.text)):
+                self._database.ask(not repeats)
+            if reports:
+                started = perf_counter_ns()
+            if is_timed:
+                self._clock.begin()
             try:
                 if self._tracked is not None:
                     self._tracked.run_next(cursor, statement)
@@ -236,21 +240,11 @@ class ScriptRunner:
                         pass
             except Exception as error:
                 self._retry_or_raise(cursor, statement, error)
-            elapsed_ns = perf_counter_ns() - started
-            self._clock.end()
-            effects.end_statement(statement.text)
-            if effects.attaches:
-                with self._database.paused_script():
-                    if attaches_itself(self._database.connection):
-                        raise refused(self._script, statement, _ATTACHES_ITSELF, _NO_ATTACH)
-            if effects.last_pragma:
-                with self._database.paused_script():
-                    if ignored := ignored_pragma(self._database, effects.last_pragma):
-                        self._note(ignored, statement)
-                effects.last_pragma = None
-            if effects.flow.put_back:
-                with self._database.paused_script():
-                    note_put_back(self._database, effects)
+            elapsed_ns = perf_counter_ns() - started if reports else 0
+            if is_timed:
+                self._clock.end()
+            if not repeats:
+                self._end_statement(statement)
             if reports:
                 end = statement.offset + len(statement.text.encode())
                 for report in reports:
@@ -261,6 +255,22 @@ class ScriptRunner:
         if self._asked or effects.switches_keys or self._writes_schema:
             with self._database.paused_script():
                 self._look_back()
+
+    def _end_statement(self, statement: Statement) -> None:
+        effects = self._effects
+        effects.end_statement(statement.text)
+        if effects.attaches:
+            with self._database.paused_script():
+                if attaches_itself(self._database.connection):
+                    raise refused(self._script, statement, _ATTACHES_ITSELF, _NO_ATTACH)
+        if effects.last_pragma:
+            with self._database.paused_script():
+                if ignored := ignored_pragma(self._database, effects.last_pragma):
+                    self._note(ignored, statement)
+            effects.last_pragma = None
+        if effects.flow.put_back:
+            with self._database.paused_script():
+                note_put_back(self._database, effects)
 
     def _look_back(self) -> None:
         """Find, at the end of a script, which of its PRAGMAs did nothing, and whether its schema can be read.
@@ -281,16 +291,10 @@ class ScriptRunner:
             try:
                 self._database.execute("PRAGMA writable_schema = RESET")
                 self._database.execute("SELECT 1 FROM main.sqlite_master").fetchone()
-                if new := self._find_damage() - self._damage:
+                if new := find_faults(self._database) - self._damage:
                     raise sqlite3.DatabaseError(f"what it writes to the schema damages the database: {min(new)}")
             except sqlite3.DatabaseError as error:
                 raise self._script_error(self._writes_schema, error) from error
-
-    def _find_damage(self) -> frozenset[str]:
-        rows = self._database.execute(f"PRAGMA main.integrity_check({_MOST_FAULTS})")
-        return frozenset(
-            line for (text,) in rows for line in str(text).splitlines() if line != "ok" and line[:3] != "***"
-        )
 
     def _record_statement(self, script: Script, begin: int, end: int, elapsed_ns: int) -> None:
         """Record a statement on a copy for rehearsals, and what it has renamed."""
@@ -359,7 +363,7 @@ class ScriptRunner:
                 self._database.session.remember(pragma)
             free = self._free_pages(schema) if pragma.name == "incremental_vacuum" else 0
             if pragma.name == "writable_schema":
-                self._damage = self._find_damage() if self._writes_schema is None else self._damage
+                self._damage = find_faults(self._database) if self._writes_schema is None else self._damage
                 self._writes_schema = statement
         if pragma.name in DOES_NOTHING and pragma.name != "foreign_keys":
             self._asked[pragma.name, pragma.schema] = pragma
@@ -385,20 +389,12 @@ class ScriptRunner:
 
     def _interruption(self, statement: Statement, error: Exception) -> BaseException | None:
         """Return what was raised while SQLite ran a statement, or asked the authorizer, which notes what it denies."""
-        effects = self._effects
-        if interruption := self._clock.take_interruption():
+        if interruption := self._database.interruption:
             return interruption
         denied = code_of(error) == sqlite3.SQLITE_AUTH or str(error).startswith(_DENIED_FUNCTION)
         if str(error) == "SQL logic error":  # so VACUUM ends where the statements that it runs are denied something
             denied = first_words(self._script.sql, statement.offset)[:1] == ["VACUUM"]
-        if effects.interruption or effects.denied or not denied:
-            return effects.interruption
-        return self._database.interruption or KeyboardInterrupt()
+        return KeyboardInterrupt() if denied and not self._effects.denied else None
 
     def _script_error(self, statement: Statement, error: Exception) -> MigrationError:
         return script_error(self._database, self._step, self._effects, statement, error)
-
-
-def _log_statement(script: Script, begin: int, end: int, elapsed_ns: int) -> None:
-    text = script.sql[first_token(script.sql, begin) : end]
-    log().debug("%s (%s)", text.decode(), duration_text(elapsed_ns))

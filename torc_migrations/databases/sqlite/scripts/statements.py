@@ -58,8 +58,7 @@ _KEYWORDS = {
 
 _TRANSACTION_WORDS = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK"})
 _DROP = "DROP"
-_WORDS = tuple(word.encode() for word in (*_TRANSACTION_WORDS, _DROP))
-_WHOLE_WORDS = tuple((word, re.compile(rb"\b" + word + rb"\b")) for word in _WORDS)
+_WORD = {word: re.compile(rb"\b" + word.encode() + rb"\b") for word in (*_TRANSACTION_WORDS, _DROP)}
 _LONGEST_WORD = len("ROLLBACK")
 _CONFLICT = re.compile(rb"\bIGNORE\b|\bREPLACE\b|\bCONFLICT\b")
 _RENAME = re.compile(rb"\bRENAME\b")
@@ -174,13 +173,11 @@ def _statement_end(sql: bytes, start: int) -> int:
     return len(sql)
 
 
-def words_in(sql: bytes) -> frozenset[str]:
-    """Return which of the words that begin or end a transaction, or drop a table, stand anywhere, quoted or not."""
-    found: set[str] = set()
-    for piece in _in_capitals(sql, _LONGEST_WORD):
-        if max(map(piece.find, _WORDS)) >= 0:
-            found.update(word.decode() for word, whole in _WHOLE_WORDS if whole.search(piece))
-    return frozenset(found)
+def _has_one_of(sql: bytes, words: Iterable[str]) -> bool:
+    """Return whether one of some words in capitals stands anywhere, in whichever case, quoted or not."""
+    sought = [(word.encode(), _WORD[word]) for word in words]
+    pieces = _in_capitals(sql, _LONGEST_WORD)
+    return any(word in piece and whole.search(piece) for piece in pieces for word, whole in sought)
 
 
 def _in_capitals(sql: bytes, overlap: int) -> Iterable[bytes]:
@@ -195,7 +192,7 @@ def transaction_words(sql: bytes) -> Iterator[TransactionWord]:
 
     In time linear in its length.
     """
-    if _TRANSACTION_WORDS.isdisjoint(words_in(sql)):
+    if not _has_one_of(sql, _TRANSACTION_WORDS):
         return
     for statement in statements(sql):
         first = first_words(sql, statement.offset)
@@ -205,7 +202,7 @@ def transaction_words(sql: bytes) -> Iterator[TransactionWord]:
 
 def table_drops(sql: bytes) -> Iterator[Statement]:
     """Find the DROP TABLE statements of a script."""
-    if _DROP not in words_in(sql):
+    if not _has_one_of(sql, (_DROP,)):
         return
     for statement in statements(sql):
         if first_words(sql, statement.offset)[:2] == [_DROP, "TABLE"]:
@@ -343,7 +340,7 @@ class Flow:
         )
 
     def _note_transfer(self, text: str) -> None:
-        if self._writes and not self._reads and "*" in text and (found := _TRANSFERS.match(text)):
+        if self._writes and not self._reads and (found := _TRANSFERS.match(text)):
             name = lowered(_unquoted(found["name"]))
             schema = found["schema"] and lowered(_unquoted(found["schema"]))
             self._reads.add((schema or ("temp" if name in self._temporary else "main"), name))
@@ -354,9 +351,11 @@ class Flow:
 
     def end_statement(self, text: str) -> None:
         """Note that a statement was run."""
-        self._note_transfer(text)
-        self.put_back = self._put_back() if self._reads else frozenset()
+        self.put_back = frozenset()
+        if "*" in text:
+            self._note_transfer(text)
         if self._reads and self._writes:
+            self.put_back = self._put_back()
             origins = self._reads.union(*(self._sources.get(place, ()) for place in self._reads))
             for place in self._writes:
                 self._sources.setdefault(place, set()).update(origins - {place})
