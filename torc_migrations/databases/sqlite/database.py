@@ -99,11 +99,10 @@ class SQLiteDatabase(Clocked, SQLiteConnection):
         # A plus hides the declared type, for which the owner of a lent connection may have a converter.
         schemas = (quote_identifier(schema) for schema in {*read_schemas(self.connection), "temp"})
         objects = " UNION ALL ".join(f"SELECT +type, +tbl_name, +sql FROM {schema}.sqlite_master" for schema in schemas)
-        for kind, table, sql in self.rows_or_none(objects) or ():
-            text = str(sql).lower()
-            if any(name in text for name in tables) and (kind == "trigger" or str(table).lower() not in tables):
-                return True
-        return False
+        found = self.rows_or_none(objects) or ()
+        others = [str(sql) for kind, table, sql in found if kind == "trigger" or str(table).lower() not in tables]
+        text = "\n".join(others).lower()
+        return any(name in text for name in tables)
 
     def tables(self) -> frozenset[str]:
         """Return the names of all tables, without SQLite's own."""
