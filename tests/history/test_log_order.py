@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from torc_migrations.history.log_order import in_order
 from torc_migrations.history.records import BEGIN, Begun, LogEntry, begun_comment, our_comment
+from torc_migrations.ledgers.log_order import in_order
 
 
 def stamp(second: float) -> str:

@@ -25,9 +25,9 @@ from test_ledger_model import (
 )
 
 from torc_migrations.history.comparison import compare
-from torc_migrations.history.log_order import in_order
 from torc_migrations.history.records import LogEntry, Recorded
 from torc_migrations.history.verdict import Verdict
+from torc_migrations.ledgers.log_order import in_order
 
 # Our clocks may be wrong by so many seconds: the place of our lines does not depend on them.
 SKEWS = (0, -7, 7)

@@ -7,13 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torc_migrations.errors import Irreversible, NothingToResume
-from torc_migrations.history.planning import (
-    check_present,
-    plan_exactly,
-    plan_line_endings,
-    plan_repair,
-    plan_trust,
-)
+from torc_migrations.history.conditions import check_present
+from torc_migrations.history.planning import plan_exactly, plan_line_endings, plan_repair, plan_trust
 from torc_migrations.history.steps import Action, Direction, Plan, Step
 
 if TYPE_CHECKING:

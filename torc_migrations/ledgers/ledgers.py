@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from torc_migrations.databases.interface import Cursor, Database, Progress, Row
 from torc_migrations.errors import DamagedLedger, DatabaseFailed
 from torc_migrations.formatting import lowered
-from torc_migrations.history.log_order import in_order
 from torc_migrations.history.records import (
     BEGIN,
     NO_ROW,
@@ -25,6 +24,7 @@ from torc_migrations.history.records import (
 )
 from torc_migrations.history.steps import Action, Step
 from torc_migrations.ledgers.kept import KeptMigrations
+from torc_migrations.ledgers.log_order import in_order
 from torc_migrations.ledgers.rows import checked_log_entry, checked_sqlx_record, checked_yoyo_record
 from torc_migrations.ledgers.statements import (
     DELETE_BEGUN,

@@ -21,7 +21,7 @@ from torc_migrations.errors import (
     WaitTimeout,
 )
 from torc_migrations.formatting import counted, masked
-from torc_migrations.history.planning import check_compatible
+from torc_migrations.history.conditions import check_compatible
 from torc_migrations.history.verdict import Verdict
 from torc_migrations.migrator import Migrator
 from torc_migrations.options import check_seconds, check_version

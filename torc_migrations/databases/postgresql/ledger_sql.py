@@ -5,7 +5,7 @@ from __future__ import annotations
 from torc_migrations.databases.interface import LedgerSql
 
 # Rows have no number that survives a dump: the identity of sqlx's row is its time, to the microsecond, with the time
-# that it took. The log is put in order by history/log_order.py.
+# that it took. The log is put in order by ledgers/log_order.py.
 _MOMENT = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
 LEDGER_SQL = LedgerSql(
     create_sqlx_table="""
