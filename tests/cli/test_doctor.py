@@ -377,8 +377,14 @@ def test_an_edit_is_accepted_for_a_reason(torc: Torc, here: Path, upgraded: Path
     (comment,) = query(upgraded, "SELECT comment FROM _yoyo_log ORDER BY rowid DESC LIMIT 1")
     assert "a comment only" in str(comment)
     assert torc("-d", "app.db", "status", "--exit-code").status == 0
-    assert torc("-d", "app.db", "repair", "1", "--reason", "again").err == "note: nothing to do\n"
+    assert torc("-d", "app.db", "repair", "1", "--reason", "again").err == (
+        "note: 1 is installed, and its file is accepted as it is\nnote: nothing to do\n"
+    )
     assert torc("-d", "app.db", "repair", "9", "--reason", "a typo").status == 4
+
+
+EDITED = "was edited, or had mixed line endings when it was installed, which its checksum does not show"
+REPAIR_2 = "torc-migrations -d app.db repair 2"
 
 
 @pytest.mark.parametrize("version", [(), ("1",)])
@@ -397,7 +403,8 @@ def test_line_endings_are_accepted_and_nothing_else(
     assert (
         "note: 1 differs in its line endings only; `torc-migrations -d app.db repair 1 --line-endings`\n" in listed.err
     )
-    assert repaired.err == "note: 0001_create_book repaired in the ledgers\n"
+    left = "" if version else f"note: 2 {EDITED}: restore the file, or accept it with `{REPAIR_2} --reason TEXT`\n"
+    assert repaired.err == f"{left}note: 0001_create_book repaired in the ledgers\n"
     assert [line for line in torc("-d", "app.db", "status").out.splitlines() if "different" in line] == [
         "2/installed (different checksum) add author"
     ]

@@ -102,8 +102,8 @@ def test_names_with_new_zeros_are_moved_in_the_ledger_before_yoyo_runs(torc: Tor
     torc("-d", "x.db", "upgrade", "-s", "y")
 
     assert exported.err == (
-        "note: 2_b is 02_b now, which is another migration for yoyo: where it is installed, run "
-        "`torc-migrations upgrade -s y` before yoyo\n"
+        "note: 2_b is 02_b now, which is another migration for yoyo: where it is installed, "
+        "upgrade with `--source y` before yoyo\n"
     )
     assert listed(sqlite, str(here / "y")) == "AA"
     yoyo(sqlite, "apply", str(here / "y"))

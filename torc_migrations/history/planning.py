@@ -242,15 +242,9 @@ def _with_old_ids(status: Status, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(
         step
         if step.script is not None or step.migration.version not in entries
-        else replace(step, old_ids=_old_ids(entries[step.migration.version], step.action))
+        else replace(step, old_ids=entries[step.migration.version].ids_to_erase(records=step.action is Action.RECORD))
         for step in steps
     )
-
-
-def _old_ids(entry: Entry, action: Action) -> tuple[str, ...]:
-    """Return the old names; also those that may be another directory's, if the migration is found installed by them."""
-    is_theirs = action is Action.RECORD and (entry.out_of_step or entry.evidence is not None)
-    return (*entry.old_ids, *(entry.unsure_ids if is_theirs else ()))
 
 
 def _adoptions(entries: Iterable[Entry]) -> Iterator[Step]:
@@ -259,4 +253,4 @@ def _adoptions(entries: Iterable[Entry]) -> Iterator[Step]:
         if not entry.in_step and not entry.dirty:
             reason = entry.evidence.sentence if entry.evidence is not None else ""
             action = Action.RECORD if entry.installed else Action.ERASE
-            yield Step(entry.migration, action, reason, old_ids=_old_ids(entry, action))
+            yield Step(entry.migration, action, reason, old_ids=entry.ids_to_erase(records=entry.installed))

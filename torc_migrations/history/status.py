@@ -117,6 +117,11 @@ class Entry:
             return self.sqlx is not None and self.yoyo is not None
         return self.verdict is Verdict.PENDING and self.sqlx is None and self.yoyo is None
 
+    def ids_to_erase(self, *, records: bool) -> tuple[str, ...]:
+        """Return the old names to remove; if it is recorded as installed by what they say, the unsure ones too."""
+        is_theirs = records and (self.out_of_step or self.evidence is not None)
+        return (*self.old_ids, *(self.unsure_ids if is_theirs else ()))
+
     @property
     def note(self) -> str | None:
         """What is wrong in the ledgers, in a sentence, or None."""

@@ -59,8 +59,8 @@ def run(options: Namespace, terminal: Terminal) -> int:
     stems = zip(source.migrations, _stems(source, Layout(options.layout)), strict=True)
     if options.layout == "yoyo" and (other := next(((each.id, stem) for each, stem in stems if each.id != stem), None)):
         terminal.print_note(
-            f"{other[0]} is {other[1]} now, which is another migration for yoyo: where it is installed, run "
-            f"`torc-migrations upgrade -s {options.directory}` before yoyo"
+            f"{other[0]} is {other[1]} now, which is another migration for yoyo: where it is installed, "
+            f"upgrade with `--source {options.directory}` before yoyo"
         )
     return 0
 
