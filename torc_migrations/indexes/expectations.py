@@ -141,10 +141,10 @@ def parse(path: str, sql: bytes) -> tuple[Expectation, ...]:
     found = []
     end = 0
     for statement in statements(sql):
-        begin = first_token(sql, statement.offset)
+        start, begin = end, first_token(sql, statement.offset)
         end = statement.offset + len(statement.text.encode())
         _refuse_misplaced_words(path, sql, begin, end)
-        found.append(_expectation(path, sql, statement.offset, begin, end))
+        found.append(_expectation(path, sql, start, begin, end))
     if extra := next(_words(path, sql, end, len(sql)), None):
         hint = "write the query below it, and end it with a semicolon"
         raise _bad(path, sql, extra.offset, f"there is no query below this `-- {extra.word}:`", hint=hint)
