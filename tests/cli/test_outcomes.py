@@ -145,7 +145,8 @@ def test_json_tells_what_was_done_before_an_error(torc: Torc, here: Path) -> Non
 
 
 PENDING = (
-    "2 is pending: `torc-migrations upgrade` applies it; `torc-migrations repair 2 --mark` records it and runs nothing"
+    "2 is pending: `torc-migrations -d x.db -s m upgrade` applies it; "
+    "`torc-migrations -d x.db -s m repair 2 --mark` records it and runs nothing"
 )
 REPAIRED = [
     ("1 --reason typo", ["1 is installed, and its file is accepted as it is", "nothing to do"]),
@@ -187,5 +188,6 @@ def test_a_repair_of_line_endings_names_what_was_edited(torc: Torc, here: Path) 
 
     assert repaired.err == (
         "note: 1 was edited, or had mixed line endings when it was installed, which its checksum does not show: "
-        "restore the file, or accept it with `torc-migrations repair 1 --reason TEXT`\nnote: nothing to do\n"
+        "restore the file, or accept it with `torc-migrations -d x.db -s m repair 1 --reason TEXT`\n"
+        "note: nothing to do\n"
     )
