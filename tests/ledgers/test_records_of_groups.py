@@ -8,6 +8,7 @@ import pytest
 from database_under_test import SQLiteUnderTest, ladder
 
 from torc_migrations import Migrator, errors, rollback, upgrade
+from torc_migrations.history.steps import Outcome
 
 LONG = 10.0  # seconds, so that everything is one group
 COUNT = "CREATE TABLE counted AS SELECT count(*) AS number FROM {};"
@@ -105,3 +106,16 @@ def test_records_of_a_group_are_kept_before_a_step_that_fails(sqlite: SQLiteUnde
     assert (sqlite.ledgers().agreed, sqlite.tables().keys()) == ((1, 2), {"t1", "t2"})
     rollback(sqlite.path, source, target=0, group=LONG)
     assert sqlite.ledgers().agreed == ()
+
+
+def test_a_trigger_that_somebody_else_makes_between_two_transactions_is_found(sqlite: SQLiteUnderTest, folder):
+    """The schema is looked at again though the ledgers say what they said before."""
+
+    def make_trigger(outcome: Outcome) -> None:
+        if outcome.step.migration.version == 1:
+            sqlite.execute("CREATE TRIGGER t AFTER INSERT ON _sqlx_migrations BEGIN DELETE FROM _yoyo_migration; END")
+
+    with pytest.raises(errors.DatabaseFailed, match="changes the records of 1 when that of 2 is written"):
+        Migrator(sqlite.path, folder(ladder(4)), group=0).upgrade(observer=make_trigger)
+
+    assert sqlite.ledgers().agreed == (1,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
 from torc_migrations.databases.interface import Savepoint
@@ -34,18 +34,18 @@ class Records:
         self._names = frozenset(name.encode() for name in session.ledgers.lower_tables)
         self._waiting: list[tuple[Step, int]] = []
         self._may_wait = False
-        self._is_known = False  # whether the schema was looked at since somebody else has written
+        self._known_at: Hashable = None  # the `read_at` of the session when the schema was looked at, or None
 
     def begin(self, *, alone: bool) -> None:
         """Note that a transaction begins; `alone`: for a single step, for which the schema is not looked at."""
         self._waiting = []
-        if not self._is_known:
+        if self._known_at is None or self._known_at != self._session.read_at:
             self._may_wait = not (alone or self._session.database.mentions(self._session.ledgers.lower_tables))
-            self._is_known = not alone
+            self._known_at = None if alone else self._session.read_at
 
     def look_again(self) -> None:
-        """Note that somebody else has written."""
-        self._is_known = False
+        """Note that a script may have changed what names a ledger."""
+        self._known_at = None
 
     def prepare_for(self, script: Script | None) -> None:
         """Write what waits if a script may look at it, and from then on each record at once."""
@@ -54,7 +54,8 @@ class Records:
         text = script.sql[: _LARGE_SCRIPT + 1].lower()
         if len(text) > _LARGE_SCRIPT or any(name in text for name in self._names):
             self.write()
-            self._may_wait = self._is_known = False
+            self._may_wait = False
+            self.look_again()
 
     def add(self, step: Step, elapsed_ns: int, *, wrote_ledgers: bool) -> None:
         """Let the record of a step wait, or write it now, after those before it.

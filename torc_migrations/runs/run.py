@@ -377,7 +377,6 @@ class Run:
             Overtaken: the step is no longer what is next.
         """
         if status := self._session.refresh():
-            self._records.look_again()
             self._steps = deque(self._planner(settle_by_schema(self._session, status)).steps)
         if not self._is_next(step) or (self._session.runner and step.script):
             raise Overtaken

@@ -37,6 +37,7 @@ class Session:
         trial: what the migrations make, once that was looked up on a scratch database.
         made: by the lower names of what scripts have created, the step that did; it may wait for a later one to work.
         expected: how many instructions a rehearsal of the scripts has counted, or None.
+        read_at: what `Database.last_change` was when the ledgers were read last.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Session:
         self._reconnections = self._conflicts = 0
         self._original: Session | None = None  # whose database was copied
         self._planned_from: Recorded | None = None  # what the plan was made from, unless a step was written since
-        self._read_at: Hashable = None
+        self.read_at: Hashable = None
 
     def on(self, database: Database) -> Session:
         """Return the same operation on another database."""
@@ -116,7 +117,7 @@ class Session:
         return status
 
     def _read_to_plan(self) -> Status:
-        self._read_at = self.database.last_change()
+        self.read_at = self.database.last_change()
         self._planned_from = self.ledgers.read()
         status = compare(self.source, self._planned_from)
         if status.missing:
@@ -132,7 +133,7 @@ class Session:
         Returns:
             The status to plan from again, or None where the ledgers say what they said before.
         """
-        if self.database.last_change() == self._read_at:
+        if self.database.last_change() == self.read_at:
             return None
         before = self._planned_from
         status = self._read_to_plan()
