@@ -20,14 +20,14 @@ pytestmark = pytest.mark.slow
 RUNNER = """
 import sys, time
 from torc_migrations import upgrade
-from torc_migrations.runs.run import Run
-write = Run._write
-def say_and_write(self, step, elapsed_ns):
+from torc_migrations.runs.groups import Records
+add = Records.add
+def say_and_add(self, step, elapsed_ns, **facts):
     if step.migration.version == 2:
         print("ran", flush=True)
         time.sleep(600)
-    write(self, step, elapsed_ns)
-Run._write = say_and_write
+    add(self, step, elapsed_ns, **facts)
+Records.add = say_and_add
 upgrade(sys.argv[1], sys.argv[2], group=0)
 """
 

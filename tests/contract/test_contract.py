@@ -37,12 +37,12 @@ url, source = sys.argv[1:]
 def stop(outcome):
     print("ready", flush=True)
     time.sleep(600)
-from torc_migrations.runs.run import Run
-write = Run._write
-def write_and_stop(self, step, elapsed_ns):
-    write(self, step, elapsed_ns)
+from torc_migrations.runs.groups import Records
+add = Records.add
+def add_and_stop(self, step, elapsed_ns, **facts):
+    add(self, step, elapsed_ns, **facts)
     stop(step)
-Run._write = write_and_stop
+Records.add = add_and_stop
 Migrator(url, source, group=0).upgrade()
 """
 
