@@ -29,21 +29,19 @@ while time.monotonic() < moment:
 report = upgrade(url, source) if operation == "upgrade" else rollback(url, source, target=int(operation))
 print(json.dumps(report.applied))
 """
-# Holds the migration lock in the middle of a script until it is killed.
+# Holds the migration lock after the first script and its records, until it is killed.
 HOLDER = """
 import sys, time
 from torc_migrations import Migrator
-url, source = sys.argv[1:]
-def stop(outcome):
-    print("ready", flush=True)
-    time.sleep(600)
-from torc_migrations.runs.groups import Records
-add = Records.add
-def add_and_stop(self, step, elapsed_ns, **facts):
-    add(self, step, elapsed_ns, **facts)
-    stop(step)
-Records.add = add_and_stop
-Migrator(url, source, group=0).upgrade()
+from torc_migrations.ledgers.ledgers import Ledgers
+def stop_after(method):
+    def write(*given):
+        method(*given)
+        print("ready", flush=True)
+        time.sleep(600)
+    return write
+Ledgers.record, Ledgers.record_all = stop_after(Ledgers.record), stop_after(Ledgers.record_all)
+Migrator(*sys.argv[1:], group=0).upgrade()
 """
 
 
