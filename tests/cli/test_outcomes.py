@@ -168,7 +168,7 @@ REPAIRED = [
 
 @pytest.mark.parametrize(("words", "notes"), REPAIRED, ids=[words for words, _ in REPAIRED])
 def test_a_repair_with_nothing_to_do_says_why(torc: Torc, here: Path, words: str, notes: list[str]) -> None:
-    """Whoever names a version that needs no repair learns what it is, and what to type."""
+    """For a version that needs no repair, the note says what it is, and what to type."""
     write_files(here / "m", {"1_a.sql": "CREATE TABLE a (x);", "2_b.sql": "CREATE TABLE b (x);"})
     torc("-d", "x.db", "-s", "m", "upgrade", "--target", "1")
 

@@ -175,15 +175,15 @@ def test_where_the_folder_cannot_be_written_the_copy_is_elsewhere(shared: Path, 
     """It is in TMPDIR, and a note says so; nothing is changed or left."""
     with closing(sqlite3.connect(shared / "app.db")) as connection:
         connection.execute(f"PRAGMA journal_mode = {journal}")
-    room = shared / "room"
-    room.mkdir()
-    room.chmod(0o777)
+    elsewhere = shared / "elsewhere"
+    elsewhere.mkdir()
+    elsewhere.chmod(0o777)
     shared.chmod(0o555)
     before = everything_in(shared)
 
-    result = run_as_nobody(["-d", "app.db", "rehearse"], shared, {"TMPDIR": str(room)})
+    result = run_as_nobody(["-d", "app.db", "rehearse"], shared, {"TMPDIR": str(elsewhere)})
 
-    moved = f"note: the copy was in {room}, because the directory of the database takes no other file\n"
+    moved = f"note: the copy was in {elsewhere}, because the directory of the database takes no other file\n"
     assert (result.status, result.err) == (0, moved + NOTE)
     assert "  + index idx_title\n" in result.out
     assert everything_in(shared) == before

@@ -120,27 +120,27 @@ def test_a_copy_that_cannot_be_beside_the_database_is_elsewhere(
 ):
     """LiteFS would replicate it. It is in a directory that the next rehearsal removes, if the process was killed."""
     name = "app.db" if reason == "LiteFS" else "x" * 240  # with the name of a copy, more than a file system takes
-    database, room = tmp_path / name, tmp_path / "room"
-    room.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(room))
+    database, elsewhere = tmp_path / name, tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
     sqlite.execute("CREATE TABLE kept (x)")
     sqlite.path.rename(database)
     if reason == "LiteFS":
         Path(f"{database}-pos").write_text("0000000000000001/0000000000000000\n")
-        (room / f"app.db.rehearsal-4194305-1-{this_place()}-0").mkdir()
+        (elsewhere / f"app.db.rehearsal-4194305-1-{this_place()}-0").mkdir()
     source, before = folder({"1_more": "CREATE TABLE t (x);"}), sorted(path.name for path in tmp_path.iterdir())
 
     if reason == "LiteFS":
         rehearsal = rehearse(database, source)
         assert rehearsal.place.notes == (
-            f"the copy was in {room}, because the directory of the database takes no other file",
+            f"the copy was in {elsewhere}, because the directory of the database takes no other file",
         )
     else:
         with pytest.raises(errors.CannotOpen, match="next to it or in TMPDIR, to rehearse on: File name too long"):
             rehearse(database, source)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == before
-    assert list(room.iterdir()) == []
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_two_rehearsals_at_once_have_a_copy_each(shop: SQLiteUnderTest, folder, snapshot):

@@ -294,8 +294,8 @@ class Ledgers:
         return self._comment(step, row.identity if row else NO_ROW, words)
 
     def _comment(self, step: Step, identity: str | None, words: str = "") -> str:
-        room = _LONGEST_REASON - len(self._own_table) - len(words)
-        why = f" ({step.reason[:room]})" if step.reason else ""
+        space = _LONGEST_REASON - len(self._own_table) - len(words)
+        why = f" ({step.reason[:space]})" if step.reason else ""
         return our_comment(f"{step.action.value}{why}{words}", identity, self._count_log(), self._own_table)
 
     def _count_log(self) -> int | None:

@@ -44,7 +44,7 @@ def copy_of(database: SQLiteConnection) -> Iterator[tuple[sqlite3.Connection, Ad
         DatabaseFailed: it could not be copied after all.
     """
     path = database.address.path
-    made = None if path is None else _make_room(path, is_missing=database.is_missing)
+    made = None if path is None else _make_place(path, is_missing=database.is_missing)
     if path is None or made is None:
         with closing(connect(Address(None))) as connection:
             _fill(connection, database)
@@ -88,7 +88,7 @@ def _check_free_space(database: SQLiteConnection, directory: str) -> None:
     check_free_space(f"a rehearsal on a copy of {database.name}", {directory: 2 * pages * size}, hint="free some space")
 
 
-def _make_room(path: str, *, is_missing: bool) -> str | None:
+def _make_place(path: str, *, is_missing: bool) -> str | None:
     """Make what belongs to this process and no other user can read: a file next to a database, or else a directory.
 
     None where no file can be made next to a database that is missing.
