@@ -26,13 +26,13 @@ SETUP = (
     "INSERT INTO b VALUES (-1, 1), (-2, 2)",
     "INSERT INTO k VALUES (NULL, 1)",
 )
-# {} is a number that no other statement has.
+# {} is a number that no other statement has; what is copied gets numbers below 0.
 STATEMENTS = (
     *("INSERT INTO a VALUES ({}, 1)", "INSERT INTO a (x, y) VALUES ({}, 1)", 'INSERT INTO "a" (x, y) VALUES ({}, 1)'),
     *("INSERT INTO a VALUES ({}, (SELECT max(y) FROM b))", "INSERT INTO a VALUES ({}, 1) RETURNING y"),
     "INSERT INTO a VALUES ({0}, 1), ({0}, 2) ON CONFLICT (x) DO UPDATE SET y = 3",
     *(
-        "INSERT INTO a SELECT x + {0}0, y FROM b",
+        "INSERT INTO a SELECT x - {0}0, y FROM b",
         "INSERT INTO k SELECT * FROM stage",
         "INSERT INTO k VALUES (NULL, {})",
     ),
