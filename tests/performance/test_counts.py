@@ -67,7 +67,7 @@ def test_the_import_loads_little():
 
 COMPILED = """
 def watch_compilation(event, facts):
-    if event == "compile" and facts[0] is not None and len(facts[0]) < 200:
+    if event == "compile" and facts[0] is not None and facts[1] == "<string>":  # else a module without bytecode
         events.append((event, str(facts[0], "utf-8")))
 sys.addaudithook(watch_compilation)
 from torc_migrations.cli import main
@@ -190,7 +190,7 @@ def calls_for_each(make: Callable[[int], Path], tmp_path: Path, **options: objec
             (tmp_path / "counted.db").unlink(missing_ok=True)
             upgrade(tmp_path / "counted.db", source, **options)
 
-        counts.append(calls(apply))
+        counts.append(min(calls(apply) for _ in range(3)))  # a garbage collection in between adds some
     return (counts[1] - counts[0]) / 10
 
 
