@@ -391,7 +391,7 @@ REPAIR_2 = "torc-migrations -d app.db repair 2"
 def test_line_endings_are_accepted_and_nothing_else(
     torc: Torc, here: Path, upgraded: Path, version: tuple[str, ...]
 ) -> None:
-    """A twin is listed as sqlx lists it, named in a note, and accepted; what was edited otherwise is left alone."""
+    """Other line endings are listed as sqlx lists them, noted and accepted; what was edited otherwise is left alone."""
     windows = PAIRS["0001_create_book.sql"].replace("\n", "\r\n")
     write_files(here / "migrations", {"0001_create_book.sql": "\ufeff" + windows})
     write_files(here / "migrations", {"0002_add_author.sql": PAIRS["0002_add_author.sql"] + "-- edited\n"})

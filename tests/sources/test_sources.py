@@ -683,7 +683,7 @@ def make_no_file(path: Path, kind: str) -> None:
 @pytest.mark.parametrize("linked", [False, True])
 @pytest.mark.parametrize("name", ["2_b.sql", "1_a.rollback.sql", "post-apply.sql", "b.sql"])
 def test_what_is_no_file_is_ignored_with_a_note(named, monkeypatch, kind, linked, name):
-    """sqlx ignores it too; a FIFO would make whoever reads it wait for a writer. An upgrade says so as well."""
+    """sqlx ignores it too; a FIFO would make its reader wait for a writer. An upgrade says so as well."""
     source = named("1_a.sql")
     monkeypatch.chdir(source)  # the path of a socket is short
     make_no_file(Path("elsewhere" if linked else name), kind)

@@ -72,7 +72,7 @@ def plan_renames(status: Status) -> Plan:
 
 
 def _redescribe(entry: Entry) -> Step:
-    """Give the records of a migration the new description of its file; whoever asks for that says that it is the same.
+    """Give the records of a migration the new description of its file; the caller says that it is the same.
 
     yoyo's ledger alone knows a migration whose name may be another directory's: it is installed then.
     """
