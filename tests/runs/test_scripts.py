@@ -244,17 +244,18 @@ def test_a_file_without_a_name_is_let_go_of_too(sqlite: SQLiteUnderTest, folder,
     assert sqlite.ledgers().agreed == (1, 2)
 
 
+@pytest.mark.parametrize("group", [0, 10])
 @pytest.mark.parametrize("head", ["-- transactional: false", "CREATE TABLE a (x); COMMIT; BEGIN;"])
-def test_ledgers_that_a_script_drops_by_itself_are_made_again(sqlite: SQLiteUnderTest, folder, head):
+def test_ledgers_that_a_script_drops_by_itself_are_made_again(sqlite: SQLiteUnderTest, folder, head, group):
     """Outside of our transaction a script can drop what its own record has to be written to."""
     names = ("_yoyo_log", "_yoyo_version", "_yoyo_migration", "_sqlx_migrations")
     drops = "".join(f"DROP TABLE {name};\n" for name in names)
-    source = folder({**ladder(1), "2_drop": f"{head}\n{drops}", "3_x": "CREATE TABLE x (y);"})
+    source = folder({**ladder(2), "3_drop": f"{head}\n{drops}", "4_x": "CREATE TABLE x (y);"})
 
-    report = upgrade(sqlite.path, source)
+    report = upgrade(sqlite.path, source, group=group)
 
-    assert report.applied == (1, 2, 3)
-    assert sqlite.ledgers().agreed == (2, 3)
+    assert report.applied == (1, 2, 3, 4)
+    assert sqlite.ledgers().agreed == (3, 4)
 
 
 def test_file_that_a_script_attaches_is_let_go_of(sqlite: SQLiteUnderTest, folder, tmp_path):

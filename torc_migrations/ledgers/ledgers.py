@@ -109,18 +109,17 @@ class Ledgers:
         """Return what the database keeps of installed versions, for those that have no file."""
         return self._kept.read(versions, recorded.sqlx)
 
-    def create(self, *, keeps: bool = False) -> None:
-        """Create the tables of both ledgers where they are missing, in the caller's transaction.
-
-        With `keeps` also the one in which the database keeps what migrations say to older releases.
-        """
+    def create(self, *, keeps: bool = False) -> bool:
+        """Create ledgers that are missing, and with `keeps` the table for older releases; return if none was."""
         if keeps:
             self._keeps = True
             self._kept.create()
-        if self._database.rows_or_none(self._sql(SELECT_NOTHING)) is None:
+        was_there = self._rows(SELECT_NOTHING) is not None
+        if not was_there:
             self._execute(self._database.sql.create_sqlx_table)
             self._backend.set_time()
             self._backend.create_tables()
+        return was_there
 
     def lost(self) -> frozenset[str]:
         """Return the tables that a step writes to, and that do not exist."""

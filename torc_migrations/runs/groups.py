@@ -44,8 +44,9 @@ class Records:
             self._known_at = None if alone else self._session.read_at
 
     def look_again(self) -> None:
-        """Note that a script may have changed what names a ledger."""
+        """Note that a script may have changed what names a ledger, or have dropped one and committed that."""
         self._known_at = None
+        self._session.look_again()
 
     def prepare_for(self, script: Script | None) -> None:
         """Write what waits if a script may look at it, and from then on each record at once."""

@@ -302,6 +302,7 @@ class Run:
         effects = self._database.run_script(
             step, ScriptMode.OWN_COMMITS, strict=self._session.strict, progress=progress
         )
+        self._records.look_again()
         self._begin_writing(step)
         self._ledgers.forget_begun(step)
         self._failure = error_of_kept(self._session, step, before, effects)
@@ -381,7 +382,7 @@ class Run:
         if not self._is_next(step) or (self._session.runner and step.script):
             raise Overtaken
         self._safeguard.begin_writing(self._database, self._session.latest)
-        self._ledgers.create(keeps=self._session.keeps)
+        self._session.create_ledgers()
 
     def _is_next(self, step: Step) -> bool:
         """Return whether the plan goes on with this step; `AtomicRun` asks for its whole plan."""

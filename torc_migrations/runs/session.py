@@ -68,6 +68,7 @@ class Session:
         self._original: Session | None = None  # whose database was copied
         self._planned_from: Recorded | None = None  # what the plan was made from, unless a step was written since
         self.read_at: Hashable = None
+        self._found_at: Hashable = None  # `read_at` when the ledgers were there as a transaction began
 
     def on(self, database: Database) -> Session:
         """Return the same operation on another database."""
@@ -139,6 +140,19 @@ class Session:
         status = self._read_to_plan()
         # Where the schema was looked at, it may have changed though the ledgers have not.
         return None if self._planned_from == before and self.trial is None else status
+
+    def create_ledgers(self) -> None:
+        """Create the ledgers where they are missing, in a transaction that has just begun.
+
+        They are looked for again once another connection has written, and after `look_again`.
+        """
+        if self.keeps or self._found_at is None or self._found_at != self.read_at:
+            was_there = self.ledgers.create(keeps=self.keeps)
+            self._found_at = self.read_at if was_there else None
+
+    def look_again(self) -> None:
+        """Note that a script may have dropped a ledger."""
+        self._found_at = None
 
     @cached_property
     def keeps(self) -> bool:
