@@ -75,12 +75,12 @@ class Migrator(Configured):
         from dataclasses import replace
 
         with self._session() as session:
-            status = session.status()
+            status, missing = session.status(), session.why_empty()
             evidence = session.other_schema(status) if self.source is None else None
-        if evidence is None:
-            return status
-        note = f"this is not a database of {SHIPPED} ({evidence}); name the source of its own migrations"
-        return replace(status, notes=(*status.notes, note))
+        notes = [f"{missing}; upgrade creates it"] if missing else []
+        if evidence is not None:
+            notes.append(f"this is not a database of {SHIPPED} ({evidence}); name the source of its own migrations")
+        return replace(status, notes=(*status.notes, *notes)) if notes else status
 
     def plan(
         self,

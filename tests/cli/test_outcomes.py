@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -191,3 +192,16 @@ def test_a_repair_of_line_endings_names_what_was_edited(torc: Torc, here: Path) 
         "restore the file, or accept it with `torc-migrations -d x.db -s m repair 1 --reason TEXT`\n"
         "note: nothing to do\n"
     )
+
+
+def test_a_mistyped_database_is_named(torc: Torc, here: Path, migrations: Path) -> None:
+    """What does not exist yet has nothing installed; that its name may be wrong is a note, and nothing is created."""
+    listed, as_json = torc("-d", "typo.db", "status"), torc("-d", "typo.db", "status", "--json")
+    diagnosed = torc("-d", "typo.db", "doctor")
+
+    assert (listed.status, listed.err) == (0, "note: there is no database 'typo.db' yet; upgrade creates it\n")
+    assert json.loads(as_json.out)["notes"] == ["there is no database 'typo.db' yet; upgrade creates it"]
+    assert diagnosed.out.startswith("there is no database 'typo.db' yet\n")
+    assert not (here / "typo.db").exists()
+    torc("-d", "typo.db", "upgrade")
+    assert torc("-d", "typo.db", "status").err == ""

@@ -101,7 +101,7 @@ def diagnose(session: Session, plan_upgrade: Callable[[Status], Plan]) -> Diagno
         *map(_other_ledger, others),
         *(symptom for migration in source.migrations for symptom in _one_sided(migration)),
     ]
-    return Diagnosis(_summary(status), tuple(symptoms))
+    return Diagnosis(session.why_empty() or _summary(status), tuple(symptoms))
 
 
 def _refusal(session: Session, status: Status, plan_upgrade: Callable[[Status], Plan]) -> MigrationError | None:

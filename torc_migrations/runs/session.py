@@ -98,6 +98,10 @@ class Session:
         # Who has begun it may have ended it after the ledgers were read, and before it was looked for.
         return self._read_at_once()
 
+    def why_empty(self) -> str | None:
+        """Return that there is no database yet, which may be a mistyped name; else None."""
+        return f"there is no database {self.database.name!r} yet" if self.database.is_missing else None
+
     def _read_at_once(self) -> Status:
         """Read both ledgers as of one moment.
 
