@@ -80,8 +80,9 @@ def sqlx_folder(here: Path) -> Path:
 
 
 @pytest.mark.usefixtures("sqlx_folder")
-def test_each_verb_prints_what_sqlx_prints(torc: Torc) -> None:
+def test_each_verb_prints_what_sqlx_prints(torc: Torc, here: Path) -> None:
     """Standard output is that of sqlx, byte for byte but for durations; a note is on standard error."""
+    (here / "app.db").touch()  # as `sqlx database create` does
     for _, words, expected in SQLX_SESSION:
         result = torc("-d", "app.db", *words.split())
 
@@ -168,7 +169,8 @@ def test_common_flags_stand_before_the_verb_and_after_it(torc: Torc, here: Path,
     """Both places mean the same; what stands after the verb wins."""
     write_files(here / "other", {"7_seven.sql": "CREATE TABLE seven (x);"})
 
-    assert torc(*words.split()) == Result(0, "7/pending seven\n", "")
+    note = "note: there is no database 'app.db' yet; upgrade creates it\n"
+    assert torc(*words.split()) == Result(0, "7/pending seven\n", note)
 
 
 @pytest.mark.parametrize("words", ["--json -d app.db status", "-d app.db status --json", "status --json -d app.db"])

@@ -45,7 +45,7 @@ def test_a_missing_database_is_explained_and_not_created(torc: Torc, here: Path)
 
     assert result.status == 0
     assert result.out == (
-        f"0 of 3 migrations are installed; {AGREE}\n"
+        "0 of 3 migrations are installed; there is no database 'app.db' yet\n"
         "3 migrations are pending, the first is 0001_create_book\n    torc-migrations -d app.db upgrade\n"
     )
     assert not (here / "app.db").exists()

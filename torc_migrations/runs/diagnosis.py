@@ -101,7 +101,7 @@ def diagnose(session: Session, plan_upgrade: Callable[[Status], Plan]) -> Diagno
         *map(_other_ledger, others),
         *(symptom for migration in source.migrations for symptom in _one_sided(migration)),
     ]
-    return Diagnosis(session.why_empty() or _summary(status), tuple(symptoms))
+    return Diagnosis(_summary(status, session.why_empty()), tuple(symptoms))
 
 
 def _refusal(session: Session, status: Status, plan_upgrade: Callable[[Status], Plan]) -> MigrationError | None:
@@ -118,13 +118,13 @@ def _refused(refusal: MigrationError | None) -> Iterator[Symptom]:
         yield Symptom(f"upgrade ends with the error: {refusal}", refusal.command_hint or "see below", version)
 
 
-def _summary(status: Status) -> str:
+def _summary(status: Status, why_empty: str | None) -> str:
     installed, all_in_step = status.installed, all(entry.in_step for entry in status.entries)
     newest = f", the newest is {installed[-1].id}" if installed else ""
     ledgers = "the ledgers of yoyo and sqlx agree" if all_in_step else "the ledgers of yoyo and sqlx do not agree"
     number = len(status.entries)
     verb = "is" if number == 1 else "are"
-    return f"{portion(len(installed), number, 'migration')} {verb} installed{newest}; {ledgers}"
+    return f"{portion(len(installed), number, 'migration')} {verb} installed{newest}; {why_empty or ledgers}"
 
 
 def _dirty(status: Status, refusal: MigrationError | None) -> Iterator[Symptom]:
