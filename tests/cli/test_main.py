@@ -81,3 +81,18 @@ def test_the_package_is_a_command(here: Path, migrations: Path) -> None:
 
     assert (listed.status, listed.out.splitlines()[0]) == (0, "1/pending create book")
     assert helped.out.startswith("usage: torc-migrations [OPTION ...] VERB ...\n")
+
+
+@pytest.mark.usefixtures("migrations")
+def test_a_nul_in_an_argument_is_an_error_of_the_command_line(here: Path) -> None:
+    """A program may pass what a shell cannot; no verb ends with a traceback."""
+    script = python(
+        "from torc_migrations.cli import main",
+        "words = ['status -s m\\0', 'report --html r\\0', 'check queries --previous q\\0', 'status\\0']",
+        "print([main(['-d', 'app.db', *each.split(' ')]) for each in words])",
+    )
+
+    result = run(script, here)
+
+    assert result.out == "[2, 2, 2, 2]\n"
+    assert result.err == 4 * "error: an argument holds a NUL, which no path and no name can have\nhint: leave it out\n"

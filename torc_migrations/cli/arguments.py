@@ -90,6 +90,8 @@ def parse(arguments: Sequence[str]) -> Namespace:
     Raises:
         BadArguments: a verb, an option or a value is unknown, or one is missing.
     """
+    if any("\0" in word for word in arguments):  # as only a caller in Python can pass
+        raise BadArguments("an argument holds a NUL, which no path and no name can have", hint="leave it out")
     named = {ALIASES.get(word, word) for word in arguments}.intersection(VERBS)
     if named and not {"-h", "--help"}.intersection(arguments):
         with suppress(BadArguments):
