@@ -209,6 +209,8 @@ def test_databases_are_given_in_many_ways(tenants: Path, migrations: Path) -> No
     assert asked.upgrade().as_dict() == {"ok": True, "upgraded": 1, "unchanged": 0, "complete": True, "failures": []}
     once = Fleet(iter(files[:2]), str(migrations))
     assert [len(once.status().others), once.upgrade().unchanged] == [1, 1]
+    numbered = Fleet([(7, files[2])], str(migrations))  # type: ignore[list-item]
+    assert numbered.open("7") == str(files[2])
     for wrong in (3, [3], [("a", 3)], [("a", "b", "c")]):
         with pytest.raises(errors.BadOption):
             Fleet(wrong, str(migrations)).status()  # type: ignore[arg-type]

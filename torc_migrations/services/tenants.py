@@ -95,7 +95,7 @@ def tenants_of(databases: Databases) -> Iterator[Tenant]:
 def _pair_of(given: object) -> tuple[str | None, object]:
     match given:
         case (name, address):
-            return name, address
+            return None if name is None else str(name), address  # a number, where a query gives one
     return None, given
 
 
