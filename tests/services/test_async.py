@@ -210,6 +210,24 @@ def test_a_cancellation_may_interrupt_the_statement(run: Callable[..., None], he
     run(cancel_in_the_middle)
 
 
+def test_an_interrupted_group_is_no_error_in_the_log(
+    run: Callable[..., None], here: Path, slow: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What shares the transaction is rolled back with the statement, as `on_cancel="interrupt"` asks for."""
+
+    async def cancel_in_the_middle() -> None:
+        migrator = AsyncMigrator(here / "app.db", slow, on_cancel="interrupt", group=60)
+        async with anyio.create_task_group() as group:
+            group.start_soon(migrator.upgrade)
+            await begun(here / "app.db")
+            group.cancel_scope.cancel()
+
+    run(cancel_in_the_middle)
+
+    assert query(here / "app.db", "SELECT name FROM sqlite_master") == []
+    assert caplog.messages == []
+
+
 def test_a_cancellation_ends_waiting_for_a_lock(run: Callable[..., None], here: Path, migrations: Path) -> None:
     """A timeout is kept while another process holds the database, whatever the lock timeout is."""
     path = here / "app.db"

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -206,7 +207,11 @@ def test_databases_are_given_in_many_ways(tenants: Path, migrations: Path) -> No
     given.append(("acme", str(files[0])))
     assert [each.name for each in asked.status().others] == ["acme"]
     assert asked.upgrade().as_dict() == {"ok": True, "upgraded": 1, "unchanged": 0, "complete": True, "failures": []}
-    for wrong in (3, [3], [("a", 3)]):
+    once = Fleet(iter(files[:2]), str(migrations))
+    assert [len(once.status().others), once.upgrade().unchanged] == [1, 1]
+    numbered = Fleet([(7, files[2])], str(migrations))  # type: ignore[list-item]
+    assert numbered.open("7") == str(files[2])
+    for wrong in (3, [3], [("a", 3)], [("a", "b", "c")]):
         with pytest.raises(errors.BadOption):
             Fleet(wrong, str(migrations)).status()  # type: ignore[arg-type]
 
@@ -260,6 +265,32 @@ def test_functions_of_the_application_are_registered(tenants: Path, migrations: 
     fleet = Fleet(f"{tenants}/*.db", str(migrations), functions=functions)
 
     assert fleet.upgrade(workers=2).upgraded == 20
+
+
+MAIN = """
+from functools import partial
+from torc_migrations import Fleet
+
+def register(name, connection):
+    connection.create_function(name, 1, lambda number: 2 * number)
+
+def on_event(event):
+    pass
+
+if __name__ == "__main__":
+    functions = partial(register, "twice")
+    print(Fleet("tenants/*.db", "migrations", functions=functions).upgrade(workers=2).upgraded)
+    print(Fleet("tenants/*.db", "migrations", on_event=on_event).upgrade(workers=2).unchanged)
+"""
+
+
+def test_what_is_of_the_main_program_is_used_in_its_process(here: Path, tenants: Path) -> None:
+    """A process of ours has another main program, so everything is done in the first one."""
+    write_files(here, {"main.py": MAIN})
+
+    result = run([sys.executable, "main.py"], here)
+
+    assert (len(list(tenants.glob("*.db"))), result.out, result.err) == (20, "20\n20\n", "")
 
 
 def test_a_process_that_is_killed_is_an_error(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import anyio
 import pytest
 from shell import query
 from sqlalchemy import StaticPool, create_engine, make_url, text
+from sqlalchemy.orm import Session, sessionmaker
 
 from torc_migrations import AsyncMigrator, errors, status, upgrade
 
@@ -59,6 +60,16 @@ def test_a_url(here: Path, migrations: Path, monkeypatch: pytest.MonkeyPatch, ur
     assert upgrade(make_url(url), str(migrations)).applied == (1, 2, 3)
     assert status(url, str(migrations)).clean
     assert (here / "app.db").exists()
+
+
+def test_what_else_sqlalchemy_has_is_refused(here: Path, migrations: Path) -> None:
+    """A session and what makes sessions are no database; the hint names what is."""
+    engine = create_engine(f"sqlite:///{here}/app.db")
+
+    for wrong in (Session(engine), sessionmaker(engine), StaticPool(lambda: None)):
+        with pytest.raises(errors.UrlError, match="not <class 'sqlalchemy") as failure:
+            status(wrong, str(migrations))  # type: ignore[arg-type]
+        assert failure.value.hint == "pass the engine, as of Session.get_bind()"
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

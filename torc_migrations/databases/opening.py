@@ -109,6 +109,9 @@ def _open_for_sqlalchemy(database: Any, **options: Any) -> Iterator[Database]:
             yield opened
         return
     is_engine = hasattr(database, "raw_connection")
+    if not (is_engine or hasattr(database, "engine")):
+        reason = f"a database is an Engine, a Connection or a URL of SQLAlchemy, not {type(database)!r}"
+        raise UrlError(repr(type(database)), reason, hint="pass the engine, as of Session.get_bind()")
     if hasattr(database, "sync_engine") or hasattr(database, "sync_connection"):
         if not is_engine:
             url = database.engine.url

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from torc_migrations.databases.interface import Effects, Progress, Savepoint, ScriptMode
 from torc_migrations.databases.results.violations import new_violations
 from torc_migrations.databases.waiting import raise_if_stopped, stoppable
-from torc_migrations.errors import DatabaseFailed, ExecutionFailed, MigrationError
+from torc_migrations.errors import DatabaseFailed, ExecutionFailed, MigrationError, Stopped
 from torc_migrations.history.planning import plan_settling
 from torc_migrations.history.status import Status
 from torc_migrations.history.steps import Outcome, Plan, Report, Step
@@ -247,7 +247,8 @@ class Run:
         try:
             return self._perform_next()
         except Exception as error:
-            log().error("what was rolled back with it cannot be repeated: %s", error)
+            if not isinstance(error, Stopped):
+                log().error("what was rolled back with it cannot be repeated: %s", error)
             raise self._failure from self._failure.__cause__
 
     def _wait_for_runner(self) -> None:

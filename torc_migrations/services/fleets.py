@@ -137,14 +137,14 @@ class Fleet:
 
     Args:
         databases: a pattern of files (`"tenants/*.db"`, as of `glob`); or addresses, or pairs of a name and an address;
-            or a function that returns these, which is called for each operation.
+            or a function that returns these, which is called for each operation. An iterator is read at once.
         source, options: as for `Migrator`. `lock_timeout` is 10 seconds.
     """
 
     def __init__(self, databases: Databases, source: SourceLike = None, **options: Unpack[Options]) -> None:
         if not (isinstance(databases, str) or callable(databases) or hasattr(databases, "__iter__")):
             raise BadOptionType("databases", databases, "a pattern, addresses, or a function that returns addresses")
-        self.databases = databases
+        self.databases = tuple(databases) if isinstance(databases, Iterator) else databases
         options.setdefault("lock_timeout", _LOCK_TIMEOUT)
         self._migrator = Migrator(":memory:", source, **options)
         self._opened: set[str] = set()

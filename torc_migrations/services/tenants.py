@@ -85,11 +85,18 @@ def tenants_of(databases: Databases) -> Iterator[Tenant]:
                 yield Tenant(path, path)
         return
     for each in databases() if callable(databases) else databases:
-        name, address = each if isinstance(each, tuple) else (None, each)
+        name, address = _pair_of(each)
         if not isinstance(address, (str, os.PathLike)):
             raise BadOptionType("databases", each, "addresses, or pairs of a name and an address")
         address = os.fspath(address)
         yield Tenant(masked(address) if name is None else name, address)
+
+
+def _pair_of(given: object) -> tuple[str | None, object]:
+    match given:
+        case (name, address):
+            return None if name is None else str(name), address  # a number, where a query gives one
+    return None, given
 
 
 def find_tenant(databases: Databases, name: str) -> Tenant:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from copy import copy
+from io import BytesIO
 from itertools import islice
 from queue import Queue
 from tempfile import TemporaryDirectory
@@ -132,13 +133,22 @@ def perform_all(job: Job, tenants: Iterable[Tenant], workers: int, *, is_enough:
 
 def _pickled(job: Job) -> bytes | None:
     """Return a job for another process, or None where that cannot have it, as for a function of the main program."""
-    functions = job.migrator.functions
-    if functions is not None and getattr(functions, "__module__", "__main__") == "__main__":
-        return None
     try:
-        return pickle.dumps(job)
-    except (pickle.PicklingError, AttributeError, TypeError):
+        pickled = pickle.dumps(job)
+        _Importable(BytesIO(pickled)).load()
+    except (pickle.PickleError, AttributeError, TypeError):
         return None
+    return pickled
+
+
+class _Importable(pickle.Unpickler):
+    """A reader that refuses what is of the main program, which is another one in a process of ours."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what has this name in a module."""
+        if module == "__main__":
+            raise pickle.UnpicklingError(f"{name} is of the main program")
+        return super().find_class(module, name)
 
 
 class _Pool:
