@@ -57,3 +57,18 @@ def test_tables_columns_and_rows_are_followed_through_several_migrations(tmp_pat
                 renamed = {each.was: each.name for each in change.columns if each.was is not None}
                 wanted = {old: new for old, new in model.columns[table].items() if new and new != old}
                 assert renamed == wanted, (seed, scripts)
+
+
+def test_a_first_pending_migration_that_fails_leaves_everything_as_it_is(tmp_path: Path) -> None:
+    """Nothing has run before it, so that each table is unchanged, with its rows; the failure is said."""
+    source = write_files(
+        tmp_path / "m",
+        {"1_a.sql": "CREATE TABLE a (x); INSERT INTO a VALUES (1);", "2_b.sql": "DELETE FROM b;"},
+    )
+    upgrade(tmp_path / "app.db", source, target=1)
+
+    report = make_report(tmp_path / "app.db", source)
+
+    assert "no such table: b" in str(report.failure)
+    assert [(each.name, each.kind) for each in report.tables] == [("a", "unchanged")]
+    assert [(each.table, each.before, each.after) for each in report.rows] == [("a", 1, 1)]

@@ -141,8 +141,8 @@ def _try(session: Session, migrator: Migrator, scope: Scope, reader: PlanReader)
 
 def _of_trial(trial: Trial, reader: PlanReader) -> _Ran:
     facts, earlier = _between(trial)
-    names = Names(facts)
     before, after = (facts[0].before, facts[-1].after) if facts else (trial.last, trial.last)
+    names = Names(before, facts)
     on_copy = trial.scope.on_copy
     return _Ran(
         "on a copy of the database" if on_copy else "on an empty database",

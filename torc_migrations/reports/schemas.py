@@ -14,10 +14,10 @@ from torc_migrations.reports.values import ColumnChange, Kind, ObjectChange, Tab
 class Names:
     """Which name each table and column, by its lower name before some migrations, has after them."""
 
-    def __init__(self, facts: Sequence[Fact]) -> None:
-        before = facts[0].before.tables if facts else {}
-        self.tables = {key: key for key in before}
-        self.columns = {key: {lowered(c.name): lowered(c.name) for c in table.columns} for key, table in before.items()}
+    def __init__(self, before: State, facts: Sequence[Fact]) -> None:
+        tables = before.tables
+        self.tables = {key: key for key in tables}
+        self.columns = {key: {lowered(c.name): lowered(c.name) for c in table.columns} for key, table in tables.items()}
         for fact in facts:
             self._follow(fact)
 
