@@ -352,7 +352,7 @@ def test_a_read_only_database_is_refused_before_anything_runs(database, folder):
 
 
 @pytest.mark.slow
-def test_a_standby_is_listed_and_never_locked(postgresql_server, folder):
+def test_a_standby_is_listed_and_never_locked(postgresql_server, folder, caplog):
     """`status` works there, an upgrade is refused and leaves no lock, and of several hosts the primary is taken."""
     database = PostgreSQLUnderTest(postgresql_server, postgresql_server.create_database())
     source = folder(ladder(2))
@@ -369,6 +369,9 @@ def test_a_standby_is_listed_and_never_locked(postgresql_server, folder):
         assert isinstance(failure, errors.CannotOpen)
         assert "is a standby" in str(failure)
         assert replica.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+        with pytest.raises(errors.CannotOpen, match="is a standby"):
+            Migrator(replica.url, source).rehearse()
+        assert "DROP DATABASE" not in caplog.text
         both = f"postgresql://postgres@/{database.database}?host={copy.home},{postgresql_server.home}"
         assert upgrade(both, source).applied == (2,)
 

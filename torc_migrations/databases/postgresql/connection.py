@@ -124,6 +124,7 @@ class PostgreSQLConnection:
         if self._lent or not is_broken(self.connection):
             return False
         self.connection.close()
+        log().warning("%s: the connection is lost; connecting again for up to %g s", self.name, self.lock_timeout)
         give_up = monotonic() + self.lock_timeout
         while True:
             try:
