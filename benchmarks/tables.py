@@ -4,7 +4,7 @@
     python -m benchmarks.tables --check   report tables that do not show the stored results
 
 A table stands between `<!-- NAME -->` and `<!-- end -->`, in any page; NAME is one of those in the modules `tables` of
-benchmarks/peers and benchmarks/indexes.
+benchmarks/peers, benchmarks/indexes and benchmarks/services.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from typing import Any
 
 from benchmarks.indexes import tables as indexes
 from benchmarks.peers import tables as peers
+from benchmarks.services import tables as services
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 # By the name of a table: the file of its results, and the function that returns its lines.
-TABLES: Mapping[str, tuple[str, Callable[[Any], Iterable[str]]]] = {**peers.TABLES, **indexes.TABLES}
+TABLES: Mapping[str, tuple[str, Callable[[Any], Iterable[str]]]] = {**peers.TABLES, **indexes.TABLES, **services.TABLES}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,14 +11,20 @@ from collections.abc import Container, Sequence
 CONTROL = "[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\udc80-\udc9f]"
 _SHORT = {"\n": r"\n", "\r": r"\r"}
 
-# Up to the last `@`: a password may have any character, and to hide too much is better than too little.
-_BEFORE_AT = r"(?si)(://[^/?#@:]*|\A(?!(?:torc\+)?sqlite:)[^/?#@:]{2,}(?=:(?!//))|\A[^/?#@:](?=:(?![/\\]))):.*@"
+# Up to the last `@`: a password may have any character, and to hide too much is better than too little. What is masked
+# already is left, so that a sentence with the name of a database keeps what comes after it, such as 'user'@'host'.
+_IS_MASKED = r"\*\*\*@[^@\s]*(?:\s|\Z)"
+_BEFORE_AT = (
+    r"(?si)(://[^/?#@:]*|\A(?!(?:torc\+)?sqlite:)[^/?#@:]{2,}(?=:(?!//))|\A[^/?#@:](?=:(?![/\\]))):"
+    rf"(?!{_IS_MASKED}).*@"
+)
 _AFTER_SQLITE = r"(?si)(?<!\w)((?:torc\+)?sqlite:/{0,3}[^/?#@:]*):[^/]*@"
 _NAMES = r"(?:pass(?!ive)|pwd|secret|token|credential|api_?-?key|access_?-?key|private_?-?key|auth(?!or))"
 _VALUE = r"(?:'[^']*'?|\"[^\"]*\"?|[^&;#\s]*)"
 # `password=...` in the query of a URL, in a connection string, or among the variables of an environment.
 _PARAMETER = r"(?i)([?&;][^?&;=#]*(?:pass|pwd|secret|token|key)[^?&;=#]*=)(?!\*\*\*(?:\W|$))[^&;#]*"
-_ASSIGNED = rf"(?i)((?<![\w-])(?:[\w.-]*(?:{_NAMES}[\w.-]*|_key)|key)(?:\s*=\s*|:\s+))(?!\*\*\*(?:\W|$)){_VALUE}"
+_SAID = r"\*\*\*(?:\W|$)|(?:YES|NO)\)"  # what is masked, and MariaDB's `(using password: YES)`
+_ASSIGNED = rf"(?i)((?<![\w-])(?:[\w.-]*(?:{_NAMES}[\w.-]*|_key)|key)(?:\s*=\s*|:\s+))(?!{_SAID}){_VALUE}"
 _OPTION = rf"(?i)((?<![\w-])--?[\w-]*{_NAMES}[\w-]*\s+)(?!-|\*\*\*(?:\W|$)){_VALUE}"
 _LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 

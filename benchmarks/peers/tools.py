@@ -85,27 +85,28 @@ def find_tools(python: str, before: Path | None = None) -> tuple[list[Tool], lis
         except PackageNotFoundError as error:
             absent.append(str(error.name))
     for name, names, layout, write, call, most in _PROGRAMS:
-        programs = [path for path in map(_find_program, names) if path]
-        found += [Tool(_title(name, path), _version(path), path, layout, write, call, most) for path in programs]
+        programs = [path for path in map(find_program, names) if path]
+        found += [Tool(_title(name, path), program_version(path), path, layout, write, call, most) for path in programs]
         absent += [] if programs else [name]
     return found, absent
 
 
 def _title(name: str, path: str) -> str:
-    return f"{name} {_version(path)}" if name == "sqlx" else name
+    return f"{name} {program_version(path)}" if name == "sqlx" else name
 
 
-def _find_program(name: str) -> str | None:
+def find_program(name: str) -> str | None:
     """Look on the PATH, and in the directories into which the tests and a user install other tools."""
     directories = [os.environ.get("TORC_PEERS", ""), str(CACHE / "peers" / "bin"), str(CACHE / "sqlx")]
     directories += [os.environ.get("TORC_SQLX_CACHE", ""), str(CACHE / "peers" / "node_modules")]
+    directories += [str(CACHE / "others" / "bin"), str(Path(sys.executable).parent)]
     on_path = shutil.which(name)
     return on_path or next(
         (str(path) for directory in filter(None, directories) if (path := Path(directory) / name).is_file()), None
     )
 
 
-def _version(program: str) -> str:
+def program_version(program: str) -> str:
     done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=60)
     found = re.search(r"\d+\.\d+[.\w]*", done.stdout + done.stderr)
     return found[0] if found else "?"
@@ -152,7 +153,7 @@ def _sqlite_utils(python: str) -> Tool:
 def _alembic(python: str) -> Tool:
     imports = "import alembic.command, alembic.config"
     return Tool(
-        ALEMBIC, version(ALEMBIC), python, ALEMBIC, _write_alembic, _call_alembic, 1000, False, _ALEMBIC_API, imports
+        ALEMBIC, version(ALEMBIC), python, ALEMBIC, write_alembic, _call_alembic, 1000, False, _ALEMBIC_API, imports
     )
 
 
@@ -225,19 +226,19 @@ def write_yoyo(directory: Path, pairs: Sequence[Pair]) -> None:
         (directory / f"{number:05}_create_table_{number}.rollback.sql").write_text(pair.down)
 
 
-def _write_sqlx(directory: Path, pairs: Sequence[Pair]) -> None:
+def write_sqlx(directory: Path, pairs: Sequence[Pair]) -> None:
     for number, pair in enumerate(pairs, 1):
         (directory / f"{number:05}_create_table_{number}.up.sql").write_text(pair.up)
         (directory / f"{number:05}_create_table_{number}.down.sql").write_text(pair.down)
 
 
-def _write_dbmate(directory: Path, pairs: Sequence[Pair]) -> None:
+def write_dbmate(directory: Path, pairs: Sequence[Pair]) -> None:
     for number, pair in enumerate(pairs, 1):
         text = f"-- migrate:up\n{pair.up}\n-- migrate:down\n{pair.down}"
         (directory / f"{number:05}_create_table_{number}.sql").write_text(text)
 
 
-def _write_goose(directory: Path, pairs: Sequence[Pair]) -> None:
+def write_goose(directory: Path, pairs: Sequence[Pair]) -> None:
     for number, pair in enumerate(pairs, 1):
         text = f"-- +goose Up\n{pair.up}\n-- +goose Down\n{pair.down}"
         (directory / f"{number:05}_create_table_{number}.sql").write_text(text)
@@ -273,7 +274,8 @@ from alembic import context
 from sqlalchemy import create_engine
 
 url = context.config.get_main_option("sqlalchemy.url")
-url = url or "sqlite:///" + context.get_x_argument(as_dictionary=True)["database"]
+database = context.get_x_argument(as_dictionary=True).get("database", "")
+url = url or (database if "://" in database else f"sqlite:///{database}")
 with create_engine(url).connect() as connection:
     context.configure(connection=connection, transaction_per_migration=True)
     with context.begin_transaction():
@@ -281,7 +283,7 @@ with create_engine(url).connect() as connection:
 """
 
 
-def _write_alembic(directory: Path, pairs: Sequence[Pair]) -> None:
+def write_alembic(directory: Path, pairs: Sequence[Pair]) -> None:
     (directory / "alembic.ini").write_text(_ALEMBIC_INI)
     (directory / "env.py").write_text(_ALEMBIC_ENV)
     (directory / "versions").mkdir()
@@ -295,8 +297,8 @@ def _write_alembic(directory: Path, pairs: Sequence[Pair]) -> None:
 _SQLX = ("sqlx", "0.8/bin/sqlx", "0.9/bin/sqlx")
 _DBMATE = ("dbmate", *(f"@dbmate/{sys.platform}-{kind}/bin/dbmate" for kind in ("x64", "arm64")))
 _PROGRAMS: tuple[tuple[str, tuple[str, ...], str, Write, Call, int], ...] = (
-    ("sqlx", _SQLX, "sqlx", _write_sqlx, _call_sqlx, 10_000),
-    ("dbmate", _DBMATE, "dbmate", _write_dbmate, _call_dbmate, 10_000),
-    ("goose", ("goose",), "goose", _write_goose, _call_goose, 10_000),
+    ("sqlx", _SQLX, "sqlx", write_sqlx, _call_sqlx, 10_000),
+    ("dbmate", _DBMATE, "dbmate", write_dbmate, _call_dbmate, 10_000),
+    ("goose", ("goose",), "goose", write_goose, _call_goose, 10_000),
     ("sqitch", ("sqitch",), "sqitch", _write_sqitch, _call_sqitch, 200),
 )

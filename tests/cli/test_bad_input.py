@@ -294,7 +294,7 @@ CASES = {
         2,
         "cannot connect to mysql://ann:***@127.0.0.1:1/app: Can't connect to MySQL server on '127.0.0.1' "
         "([Errno 111] Connection refused)",
-        None,
+        "start the server, or correct its place in the address",
     ),
     "a URL without a file": Case(
         THREE, "-d sqlite:/// upgrade", 2, "'sqlite:///' names no file", "use sqlite:///path/to/file.db"

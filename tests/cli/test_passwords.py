@@ -230,6 +230,11 @@ def test_the_program_of_a_command_line_is_shown_alone(command: str, shown: str) 
         ("passphrase=hunter2 credentials=hunter2", "passphrase=*** credentials=***"),
         ("--password hunter2 --api-key=hunter2", "--password *** --api-key=***"),
         ("password: hunter2", "password: ***"),
+        (
+            "mysql://ann:***@h/app: Access denied for user 'ann'@'h' (using password: YES)",
+            "mysql://ann:***@h/app: Access denied for user 'ann'@'h' (using password: YES)",
+        ),
+        ("mysql://ann:***@hunter2@h/app", "mysql://ann:***@h/app"),
         ("foreign_keys = ON", "foreign_keys = ON"),
         ("--foreign-keys on", "--foreign-keys on"),
         ("author=me --author me", "author=me --author me"),

@@ -352,7 +352,7 @@ def test_a_read_only_database_is_refused_before_anything_runs(database, folder):
 
 
 @pytest.mark.slow
-def test_a_standby_is_listed_and_never_locked(postgresql_server, folder):
+def test_a_standby_is_listed_and_never_locked(postgresql_server, folder, caplog):
     """`status` works there, an upgrade is refused and leaves no lock, and of several hosts the primary is taken."""
     database = PostgreSQLUnderTest(postgresql_server, postgresql_server.create_database())
     source = folder(ladder(2))
@@ -369,6 +369,9 @@ def test_a_standby_is_listed_and_never_locked(postgresql_server, folder):
         assert isinstance(failure, errors.CannotOpen)
         assert "is a standby" in str(failure)
         assert replica.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+        with pytest.raises(errors.CannotOpen, match="is a standby"):
+            Migrator(replica.url, source).rehearse()
+        assert "DROP DATABASE" not in caplog.text
         both = f"postgresql://postgres@/{database.database}?host={copy.home},{postgresql_server.home}"
         assert upgrade(both, source).applied == (2,)
 
@@ -572,3 +575,18 @@ def test_a_run_without_advisory_locks_uses_nothing_that_other_systems_lack(datab
     assert report.applied == (2, 4)
     assert [text for text in sent if any(word in text for word in ("advisory", "LOCK TABLE", "xmin", "ctid"))] == []
     assert database.ledgers().agreed == (1, 2, 3, 4)
+
+
+def test_a_migration_takes_few_queries_and_leaves_no_error_in_the_log(database, folder):
+    """A transaction of its own has eighteen queries at most; only before the first one yoyo's table is looked for."""
+    source = folder(ladder(12))
+    url = database.server.url(database.database, options="-clog_statement=all")
+    upgrade(url, source, target=2, group=0)
+    log = database.server.home / "log"
+    before = len(log.read_bytes())
+
+    upgrade(url, source, group=0)
+
+    written = log.read_bytes()[before:].decode()
+    assert written.count("ERROR:") <= 1
+    assert written.count("LOG:  statement:") <= 18 * 10 + 20

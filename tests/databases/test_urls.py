@@ -203,6 +203,16 @@ def test_three_slashes_are_relative_where_both_files_exist(tmp_path, monkeypatch
     assert parse_url(f"sqlite://{path}") == Address(relative)
 
 
+def test_an_address_without_its_colon_is_not_taken_for_a_path():
+    """The password in it is not shown, and the hint has the colon."""
+    with pytest.raises(UrlError) as failure:
+        parse_url("postgresql//ann:hunter2@h/app")
+
+    assert str(failure.value) == "there is no colon after 'postgresql' in the address"
+    assert failure.value.hint == "write postgresql://ann:***@h/app"
+    assert "hunter2" not in failure.value.url
+
+
 @pytest.mark.parametrize("prefix", ["sqlite:", "sqlite://", ""])
 def test_fewer_slashes_are_never_a_trap(tmp_path, monkeypatch, prefix):
     """What every tool reads as relative is relative, also where an absolute file of that name exists."""

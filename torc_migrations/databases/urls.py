@@ -60,6 +60,7 @@ def parse_url(text: str) -> Address:
         raise UrlError(masked(text), "a path cannot hold a NUL")
     name = scheme_of(text)
     if name is None:
+        _refuse_missing_colon(text)
         return Address(None if text == ":memory:" else text)
     kind = kind_of(name)
     if kind not in (None, "sqlite"):
@@ -71,6 +72,14 @@ def parse_url(text: str) -> Address:
             hint=_known_scheme(name),
         )
     return _sqlite_address(text, text.partition(":")[2])
+
+
+def _refuse_missing_colon(text: str) -> None:
+    """Refuse `postgresql//user:password@host/name`, which would be a path that shows the password."""
+    name, slashes, rest = text.partition("//")
+    if slashes and "@" in rest and kind_of(name.lower()) is not None:
+        corrected = masked(f"{name}://{rest}")
+        raise UrlError(corrected, f"there is no colon after {name!r} in the address", hint=f"write {corrected}")
 
 
 def _known_scheme(word: str) -> str:

@@ -149,6 +149,7 @@ class _Waiting:
         self._began = time.monotonic()
         self._said: tuple[tuple[str, ...], str | None] | None = None
         self._say_again_at = 0.0
+        self._way_out: str | None = None  # the hint of the last error
 
     def wait(self) -> Status:
         while True:
@@ -156,9 +157,15 @@ class _Waiting:
             if status is not None and not awaited.pending:
                 return status
             if awaited.waited >= self._timeout:
-                raise WaitTimeout(awaited.database, awaited.reason, awaited.waited)
+                raise self._timed_out(awaited)
             self._say(awaited)
             self._pause()
+
+    def _timed_out(self, awaited: Awaited) -> WaitTimeout:
+        failure = WaitTimeout(awaited.database, awaited.reason, awaited.waited)
+        if awaited.obstacle is not None and self._way_out is not None:
+            failure.replace_hint(self._way_out)
+        return failure
 
     @property
     def _waited(self) -> float:
@@ -170,6 +177,7 @@ class _Waiting:
         try:
             status = self._migrator.status()
         except (CannotOpen, DatabaseFailed, LockTimeout) as error:
+            self._way_out = error.hint
             return None, Awaited(name, (), str(error), self._waited)
         if not self._migrator.ignore_missing:
             check_compatible(status)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torc_migrations.databases.mysql.scripts.statements import Quoting
 from torc_migrations.databases.servers.parameters import to_pyformat
+from torc_migrations.databases.servers.urls import UNREACHABLE, WRONG_LOGIN
 from torc_migrations.errors import CannotOpen, DatabaseFailed, MigrationError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ DUPLICATE_KEY, LOCK_WAIT_TIMEOUT, DEADLOCK, NOT_IN_PRIMARY = 1062, 1205, 1213, 1
 SYNTAX_ERROR, READ_ONLY_TRANSACTION = 1064, 1792
 ACCESS = (1044, 1045, 1142, 1143, 1227, 1370)
 _READ_ONLY = (1290, READ_ONLY_TRANSACTION, 1836)
+_NO_RIGHT = "grant the right to this user, or use another one"
 _LOST = (2006, 2013, 2014, 2055, 1927, 4031, 0)
 
 # https://mariadb.com/kb/en/ok_packet/#server-status-flag
@@ -56,10 +58,18 @@ def connect(address: MySqlAddress) -> Any:
     try:
         return pymysql.connect(**address.arguments, charset="utf8mb4", autocommit=True, client_flag=flags)
     except (pymysql.Error, OSError, RuntimeError) as error:
-        hint = None
-        if code_of(error) == 1049:
-            hint = f"create it first: CREATE DATABASE {quote_identifier(address.database)}"
+        hint = _hint(code_of(error), address.database)
         raise CannotOpen(address.name, f"cannot connect to {address.name}: {message_of(error)}", hint=hint) from error
+
+
+def _hint(code: int, database: str) -> str | None:
+    if code == 1049:
+        return f"create it first: CREATE DATABASE {quote_identifier(database)}"
+    if code in (1045, 1698):
+        return WRONG_LOGIN
+    if code in ACCESS:
+        return _NO_RIGHT
+    return UNREACHABLE if code in (2002, 2003) else None
 
 
 def quote_identifier(name: str) -> str:
@@ -99,9 +109,9 @@ def translate(error: Exception, name: str) -> MigrationError:
     if code == NOT_IN_PRIMARY:
         return not_in_cluster(name)
     if code in ACCESS:
-        return CannotOpen(name, f"{name}: {reason}")
+        return CannotOpen(name, f"{name}: {reason}", hint=_NO_RIGHT)
     if code in _READ_ONLY:
-        return CannotOpen(name, f"{name} cannot be written: {reason}")
+        return CannotOpen(name, f"{name} cannot be written: {reason}", hint="name the primary server")
     failure = DatabaseFailed(name, reason)
     if code in (DEADLOCK, LOCK_WAIT_TIMEOUT):
         failure.is_conflict = code == DEADLOCK

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torc_migrations.databases.mysql.connection import ACCESS, code_of, is_of_driver, quote_identifier, run, translate
 from torc_migrations.databases.mysql.schema import SELECT_TABLES
 from torc_migrations.databases.servers.recording import RecordedServerEffects, not_rehearsable
-from torc_migrations.errors import NotSupported
+from torc_migrations.errors import CannotOpen, NotSupported
 from torc_migrations.log import log
 
 if TYPE_CHECKING:
@@ -89,12 +89,18 @@ def created(database: Copied, connect: Callable[[], Any]) -> Iterator[str]:
     _drop_leftovers(session, prefix)
     name = f"{prefix}_{secrets.token_hex(6)}"
     session.run("SELECT GET_LOCK(:name, 0)", {"name": name})
+    is_refused = False
     try:
         charset, collation = session.run(SELECT_CHARSET, {"schema": database.schema}).fetchone()
-        _create(database, f"CREATE DATABASE {name} CHARACTER SET {charset} COLLATE {collation}")
+        try:
+            _create(database, f"CREATE DATABASE {name} CHARACTER SET {charset} COLLATE {collation}")
+        except (CannotOpen, NotSupported):
+            is_refused = True
+            raise
         yield name
     finally:
-        _drop(session, name, connect)
+        if not is_refused:
+            _drop(session, name, connect)
 
 
 def _server(session: MySqlSession) -> str:

@@ -183,7 +183,7 @@ class MySqlDatabase(Unwatched, MySqlConnection):
         """Yield a database with the same schema and ledgers, and no other rows; drop it at the end."""
         from torc_migrations.databases.mysql.copies import copy_schema, created
 
-        with created(self, self.reconnected) as name:
+        with self.translated(), created(self, self.reconnected) as name:
             with closing(self._connect_to(self.schema)) as source, closing(self._connect_to(name)) as connection:
                 left_out = copy_schema(self.schema, source, connection, self._ledgers)
             with self._scratch(name, without_rows(left_out)) as database:
@@ -198,7 +198,11 @@ class MySqlDatabase(Unwatched, MySqlConnection):
         """
         from torc_migrations.databases.mysql.copies import created
 
-        with created(self, self.reconnected) as name, self._scratch(name, ON_AN_EMPTY_DATABASE) as database:
+        with (
+            self.translated(),
+            created(self, self.reconnected) as name,
+            self._scratch(name, ON_AN_EMPTY_DATABASE) as database,
+        ):
             yield database
 
     def _connect_to(self, name: str) -> Any:

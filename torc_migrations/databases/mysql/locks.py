@@ -33,6 +33,8 @@ class MigrationLock:
         assert session.schema is not None
         self._session = session
         self._name = lock_name(session.schema)
+        # By this number the server knows who holds it; behind a proxy it may be another one than the session's.
+        self._held_by: int | None = None
         self.is_held = False
 
     def take(self, wait: Wait) -> None:
@@ -47,6 +49,7 @@ class MigrationLock:
             return
         while self._session.run("SELECT GET_LOCK(:name, 0)", {"name": self._name}).fetchone()[0] != 1:
             wait.pause(self._describe)
+        self._held_by = self._holder_number()
         self.is_held = True
 
     def release(self) -> None:
@@ -58,9 +61,9 @@ class MigrationLock:
     def holder(self) -> str | None:
         """Describe the other session that holds the lock; None where no other one does."""
         number = self._holder_number()
-        return (
-            None if number in (None, self._session.number) else describe_session(self._session.connection, number or 0)
-        )
+        if number is None or (self.is_held and number == self._held_by):
+            return None
+        return describe_session(self._session.connection, number)
 
     def _holder_number(self) -> int | None:
         number = self._session.run("SELECT IS_USED_LOCK(:name)", {"name": self._name}).fetchone()[0]
@@ -68,7 +71,7 @@ class MigrationLock:
 
     def _check(self) -> None:
         """Refuse to go on where a script has released the lock, with RELEASE_ALL_LOCKS() for example."""
-        if self._holder_number() != self._session.number:
+        if self._holder_number() != self._held_by:
             self.is_held = False
             raise DatabaseFailed(self._session.name, "this session holds the migration lock no longer")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torc_migrations.databases.servers.urls import ServerUrl, parse_server_url
+from torc_migrations.databases.servers.urls import UNREACHABLE, WRONG_LOGIN, ServerUrl, parse_server_url
 from torc_migrations.errors import CannotOpen, DatabaseFailed, LockTimeout, MigrationError, UrlError
 from torc_migrations.formatting import masked
 
@@ -28,6 +29,10 @@ _OF_OTHER_DRIVERS = (
     *("statement-cache-capacity", "statement_cache_size", "prepared_statement_cache_size", "prepare_threshold"),
     *("async_fallback", "autocommit", "server_settings", "command_timeout"),
 )
+# A connection that fails has no code, only words: https://github.com/psycopg/psycopg/issues/411
+_MISSING_DATABASE = re.compile(r'database ("[^"]+") does not exist')
+_LOGIN_FAILED = ("authentication failed", "no password supplied", "no pg_hba.conf entry", 'role "')
+_NOT_REACHED = ("refused", "No such file or directory", "resolve host", "translate host", "timed out", "timeout")
 _SSL = {"true": "require", "false": "disable", "1": "require", "0": "disable"}
 
 
@@ -103,7 +108,11 @@ def connect(address: Address) -> psycopg.Connection[tuple[object, ...]]:
 def _hint(reason: str) -> str | None:
     if "read-only" in reason or "not accept" in reason or "in recovery" in reason:
         return "no host that is named may be written to; ?target_session_attrs=any reads from a standby"
-    return None
+    if missing := _MISSING_DATABASE.search(reason):
+        return f"create it first: CREATE DATABASE {missing[1]}"
+    if any(words in reason for words in _LOGIN_FAILED):
+        return WRONG_LOGIN
+    return UNREACHABLE if any(words in reason for words in _NOT_REACHED) else None
 
 
 def name_of(connection: psycopg.Connection[tuple[object, ...]]) -> str:

@@ -39,7 +39,6 @@ _MISSING = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psyco
 _IN_A_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 # A standby grants advisory locks too; one that is held there blocks the new primary once the standby is promoted.
-_IS_READ_ONLY = "pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"
 # The first schema of the search path that has a ledger; without one, that in which CREATE TABLE creates tables.
 SELECT_FACTS = """
     SELECT
@@ -125,6 +124,7 @@ class PostgreSQLConnection:
         if self._lent or not is_broken(self.connection):
             return False
         self.connection.close()
+        log().warning("%s: the connection is lost; connecting again for up to %g s", self.name, self.lock_timeout)
         give_up = monotonic() + self.lock_timeout
         while True:
             try:
@@ -304,7 +304,7 @@ class PostgreSQLConnection:
         """
         self._has_prepared = True
         with self._translated():
-            if self.row(f"SELECT {_IS_READ_ONLY}")[0]:
+            if self.row(f"SELECT {locks.IS_READ_ONLY}")[0]:
                 raise read_only(self.name)
             self.session.note(self._local_settings(), lent=self._lent or self.is_pooled)
 
@@ -342,17 +342,14 @@ class PostgreSQLConnection:
         the holder of the lock from ending.
         """
         self._is_writing = False
-        self.run("BEGIN ISOLATION LEVEL READ COMMITTED")
-        lock = f"pg_try_advisory_xact_lock({self.key})" if self.options.advisory_lock else "true"
-        is_read_only, is_locked = self.row(f"SELECT {_IS_READ_ONLY}, CASE WHEN NOT pg_is_in_recovery() THEN {lock} END")
-        if is_read_only:
+        begun = locks.begin(self, self._local_settings(), advisory_lock=self.options.advisory_lock)
+        if begun.is_read_only:
             raise read_only(self.name)
-        if not is_locked:
+        if not begun.is_locked:
             holder = locks.describe_holder(self)
             self.roll_back()
             return lambda: holder
-        self.run(self._local_settings())
-        if yoyo := locks.read_yoyo_lock(self):
+        if begun.has_yoyo_lock and (yoyo := locks.read_yoyo_lock(self)):
             if yoyo.alive:
                 self.roll_back()
                 return yoyo.__str__

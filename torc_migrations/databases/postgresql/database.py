@@ -152,6 +152,10 @@ class PostgreSQLDatabase(Unwatched, CatalogedConnection):
 
         return recorder_of(self, step, is_undone=self.rehearsal.is_undone, is_outside=mode is not ScriptMode.WHOLE)
 
+    def reconnect(self) -> bool:
+        """Connect again after the connection was lost; a rehearsal does not, because its copy may be lost with it."""
+        return self.rehearsal is None and super().reconnect()
+
     def interrupt(self) -> None:
         """Stop the statement that is running, from another thread."""
         with suppress(psycopg.Error):

@@ -11,6 +11,7 @@ import psycopg
 from psycopg.generators import fetch_many
 
 from torc_migrations.databases.postgresql.address import translate
+from torc_migrations.databases.postgresql.session import literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _SQLX_FACTOR = 0x3D32AD9E
 _UNKNOWN = "another session"
 _POOLED = "pooled"
+
+IS_READ_ONLY = "pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"
 
 # An advisory lock of 64 bits is in two columns of 32: https://www.postgresql.org/docs/current/view-pg-locks.html
 _ADVISORY = """
@@ -142,18 +145,43 @@ class YoyoLock(NamedTuple):
         return f"yoyo, process {self.pid} on some host, since {self.since} UTC (`yoyo break-lock` if it was killed),"
 
 
+class Begun(NamedTuple):
+    """What was found when a transaction was begun."""
+
+    is_read_only: bool
+    is_locked: bool
+    has_yoyo_lock: bool
+
+
+def begin(database: Session, local_settings: str, *, advisory_lock: bool) -> Begun:
+    """Begin a transaction, and ask in the same query for the lock, and whether there is yoyo's table of locks.
+
+    A standby grants advisory locks too, so it is not asked for one.
+    """
+    lock = f"pg_try_advisory_xact_lock({database.key})" if advisory_lock else "true"
+    cursor = database.run(
+        f"BEGIN ISOLATION LEVEL READ COMMITTED; {local_settings}; "
+        f"SELECT {IS_READ_ONLY}, CASE WHEN NOT pg_is_in_recovery() THEN {lock} END, "
+        f"to_regclass({literal(yoyo_lock_table(database))}) IS NOT NULL"
+    )
+    while cursor.nextset():  # the last result is that of the query
+        pass
+    return Begun(*cursor.fetchall()[0])
+
+
 def read_yoyo_lock(database: Session) -> YoyoLock | None:
     """Return the row in yoyo's lock table, or None."""
-    rows = database.rows_or_none(SELECT_YOYO_LOCK.format(_lock_table(database)))
+    rows = database.rows_or_none(SELECT_YOYO_LOCK.format(yoyo_lock_table(database)))
     return YoyoLock(*rows[0]) if rows else None
 
 
 def delete_yoyo_lock(database: Session, pid: int) -> None:
     """Delete the row of a yoyo that is dead, in the caller's transaction."""
-    database.run(f"DELETE FROM {_lock_table(database)} WHERE pid = :pid", {"pid": pid})
+    database.run(f"DELETE FROM {yoyo_lock_table(database)} WHERE pid = :pid", {"pid": pid})
 
 
-def _lock_table(database: Session) -> str:
+def yoyo_lock_table(database: Session) -> str:
+    """Return the name for SQL of the table that yoyo locks with."""
     return f"{database.quote_identifier(database.schema)}.yoyo_lock"
 
 

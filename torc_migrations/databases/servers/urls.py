@@ -9,6 +9,10 @@ from torc_migrations.databases.urls import scheme_of
 from torc_migrations.errors import UrlError
 from torc_migrations.formatting import masked
 
+# What to do where a server cannot be reached, and where it refuses the login.
+UNREACHABLE = "start the server, or correct its place in the address"
+WRONG_LOGIN = "correct the user or the password; in an address write %40 for @, %2F for / and %23 for #"
+
 
 class ServerUrl(NamedTuple):
     """A URL in its parts, each of them decoded; an empty text is not given.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from torc_migrations.databases.postgresql.address import Address, connect, translate
-from torc_migrations.databases.postgresql.locks import SELECT_OWN_START
+from torc_migrations.databases.postgresql.address import Address, connect, read_only, translate
+from torc_migrations.databases.postgresql.locks import IS_READ_ONLY, SELECT_OWN_START
 from torc_migrations.errors import MigrationError
 from torc_migrations.log import log
 
@@ -89,8 +89,11 @@ def created(database: PostgreSQLConnection, template: str) -> Iterator[str]:
 
     Raises:
         NoDatabase: this role may not create one, or somebody else is connected to the template.
+        CannotOpen: the server is a standby, or read-only.
         MigrationError: it could not be created after all.
     """
+    if database.row(f"SELECT {IS_READ_ONLY}")[0]:
+        raise read_only(database.name)
     _drop_leftovers(database)
     pid, start = database.row(SELECT_OWN_START)
     name = f"torc_scratch_{pid}_{start}_{secrets.token_hex(3)}"

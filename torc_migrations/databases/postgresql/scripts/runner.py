@@ -120,7 +120,8 @@ class ScriptRunner:
                 self._sql = self._sql[: each.begin] + b" " * length + self._sql[each.end :]
         tries = self._database.options.lock_tries if self._database.options.table_lock_timeout is not None else 1
         for attempt in range(1, tries + 1):
-            self._database.run("SAVEPOINT torc_try")
+            if tries > 1:
+                self._database.run("SAVEPOINT torc_try")
             with BlockerWatch(self._database) as watch:
                 self._ticks.watch = watch
                 try:
@@ -129,20 +130,17 @@ class ScriptRunner:
                 except Failure as failure:
                     if not isinstance(failure.error, _LOCKED):
                         raise
+                    if attempt == tries:
+                        raise self._locked(failure, watch, tries) from failure.error
                     self._database.run("ROLLBACK TO SAVEPOINT torc_try")
                     self._wait_to_try_again(failure, attempt, tries, watch)
                 else:
-                    self._database.run("RELEASE SAVEPOINT torc_try")
+                    if tries > 1:
+                        self._database.run("RELEASE SAVEPOINT torc_try")
                     return
 
     def _wait_to_try_again(self, failure: Failure, attempt: int, tries: int, watch: BlockerWatch) -> None:
-        """Pause, the longer the more often it was tried; the locks of the script are released meanwhile.
-
-        Raises:
-            LockTimeout: it was tried often enough.
-        """
-        if attempt == tries:
-            raise self._locked(failure, watch, tries)
+        """Pause, the longer the more often it was tried; the locks of the script are released meanwhile."""
         pause = min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2 ** (attempt - 1)) * (0.5 + random())  # noqa: S311  # no secret
         log().warning(
             "%s: %s; it is undone, and tried again in %.1f s (try %d of %d)",
