@@ -249,3 +249,10 @@ def test_no_table_is_locked_for_a_check(postgresql_database: PostgreSQLUnderTest
     )
     assert "1 other session is connected to it" in str(results["lint"].skipped)
     assert str(failure.value.command_hint).startswith("`rehearse` shows more")
+
+
+def test_copies_can_be_made_one_after_the_other(postgresql_database: PostgreSQLUnderTest, tmp_path: Path) -> None:
+    """A session of ours that has just ended is not in the way of the next."""
+    migrator = with_rows(postgresql_database, tmp_path, CASES["a down script that is right"])
+
+    assert [check_lint(migrator).findings for _ in range(10)] == [()] * 10
