@@ -21,7 +21,7 @@ from torc_migrations.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from torc_migrations.history.records import Begun
     from torc_migrations.history.status import Entry, Status
