@@ -106,6 +106,7 @@ def gather(subject: Subject) -> ChangeReport:
         objects=run.objects,
         plans=run.plans,
         queries=0 if trial is None else len(queries),
+        holds_writers=trial is not None,
     )
 
 

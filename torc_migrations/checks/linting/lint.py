@@ -78,7 +78,7 @@ def _edited(scope: Scope, base: str | None) -> Iterator[CheckFinding]:
 
 
 def _not_run(error: NotSupported) -> CheckFinding:
-    message = f"only squawk has read the scripts, because {error}"
+    message = f"no script was run, and squawk alone has read them; {error}"
     return CheckFinding(CHECK, NOT_RUN, message, level="warning", hint=error.command_hint)
 
 

@@ -169,8 +169,12 @@ def holds_writers_long(fact: Fact, scene: Scene) -> Iterator[CheckFinding]:
         yield from _long_locks(fact)
         return
     slowest = max(fact.effects.statements, key=lambda each: each.elapsed_ns)
-    message = f"no other process can write for {duration_text(fact.elapsed_ns)}; most of it is line {slowest.line}"
+    message = f"no other process can write for {_rounded(fact.elapsed_ns)}; most of it is line {slowest.line}"
     yield finding("holds-writers-long", fact, message, level="warning")
+
+
+def _rounded(nanoseconds: int) -> str:
+    return duration_text(nanoseconds - nanoseconds % 1_000_000)
 
 
 def _long_locks(fact: Fact) -> Iterator[CheckFinding]:
@@ -189,7 +193,7 @@ def _long_locks(fact: Fact) -> Iterator[CheckFinding]:
                 slowest = max(rest, key=lambda each: each.elapsed_ns)
                 message = (
                     f"{lock.mode} on table {lock.table}, with {counted(table.rows, 'row')}, keeps "
-                    f"{_KEEP_WAITING[lock.mode]} waiting for {duration_text(held)}; most of it is line {slowest.line}"
+                    f"{_KEEP_WAITING[lock.mode]} waiting for {_rounded(held)}; most of it is line {slowest.line}"
                 )
                 yield _at(statement, "holds-writers-long", fact, message, _SPLIT)
 
