@@ -368,15 +368,32 @@ class LedgerError(MigrationError):
         super().__init__(sentence, hint=hint, command_hint=command_hint)
 
 
+_LETS_IN = (
+    "the newer migrations that are installed allow this release: {} starts it; otherwise restore the file, or name the "
+    "right directory with {}"
+)
+
+
 class VersionMissing(LedgerError):
-    """An installed version has no file in the source."""
+    """An installed version has no file in the source.
+
+    Attributes:
+        version: the first such version.
+        compatible_from: the version that a release must have at least, if newer migrations are installed that say so,
+            and this release is new enough; else None.
+    """
 
     hint = "restore its file, name the right directory with source=, or pass ignore_missing=True"
     command_hint = "restore its file, name the right directory with --source, or pass --ignore-missing"
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, *, compatible_from: int | None = None) -> None:
+        self.compatible_from = compatible_from
         sentence = f"migration {version} was previously applied but is missing in the resolved migrations"
-        super().__init__(version, sentence)
+        hint = command_hint = None
+        if compatible_from is not None:
+            hint = _LETS_IN.format("on_newer='accept'", "source=")
+            command_hint = _LETS_IN.format("`upgrade --on-newer=accept`", "--source")
+        super().__init__(version, sentence, hint=hint, command_hint=command_hint)
 
 
 class TooOld(LedgerError):
@@ -412,7 +429,7 @@ class MissingAbove(VersionMissing):
     hint = command_hint = "restore its file and roll it back first"
 
     def __init__(self, version: int, below: int) -> None:
-        self.below = below
+        self.below, self.compatible_from = below, None
         sentence = f"migration {below} cannot be rolled back below {version}, which is installed and has no file"
         LedgerError.__init__(self, version, sentence)
 

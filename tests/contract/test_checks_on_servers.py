@@ -9,7 +9,7 @@ import pytest
 from shell import Torc, write_files
 
 from torc_migrations import Migrator, upgrade
-from torc_migrations.checks import check_drift, check_queries, check_schema, upgrade_from_dump
+from torc_migrations.checks import check_drift, check_schema, upgrade_from_dump
 from torc_migrations.errors import NotSupported, SchemaDrifted
 
 SHOP = {
@@ -103,19 +103,16 @@ def test_an_upgrade_refuses_a_database_that_has_drifted(migrator: Migrator, serv
 
 def test_what_works_with_sqlite_only_says_so(migrator: Migrator, tmp_path: Path, torc: Torc) -> None:
     """In a sentence, before anything is done; `check` without names leaves it out, with the same sentence."""
-    (tmp_path / "q.sql").write_text("SELECT id FROM book;\n")
     (tmp_path / "s.sql").write_text("")
 
-    with pytest.raises(NotSupported, match="check queries works with SQLite only"):
-        check_queries(migrator, tmp_path / "q.sql")
     with pytest.raises(NotSupported, match="a dump works with SQLite only"):
         check_schema(migrator, tmp_path / "s.sql")
     with pytest.raises(NotSupported, match="an upgrade from a dump works with SQLite only"):
         upgrade_from_dump(migrator, tmp_path / "s.sql")
     done = torc(
-        *("-d", str(migrator.database), "-s", str(migrator.source), "check", "--previous", str(tmp_path / "q.sql"))
+        *("-d", str(migrator.database), "-s", str(migrator.source), "check", "--schema", str(tmp_path / "s.sql"))
     )
 
     assert done.status == 0, done.err
-    assert "check queries works with SQLite only" in done.out
+    assert "a dump works with SQLite only" in done.out
     assert "drift: ok\n" in done.out

@@ -182,3 +182,33 @@ def test_stock_yoyo_does_not_mind_the_table(database, tmp_path):
     assert sum(line.startswith("A") for line in listed.stdout.splitlines()) == 4
     assert [migration.version for migration in status(database.url, new).pending] == [4]
     assert upgrade(database.url, new).applied == (4,)
+
+
+@pytest.mark.parametrize(("asks", "allows"), [(2, True), (3, False)])
+def test_what_refuses_newer_versions_says_how_a_compatible_release_is_let_in(database, tmp_path, asks, allows):
+    """Where the lines of the newer migrations allow it; and what the hint names lets it in."""
+    old, new = releases(tmp_path, asks)
+    upgrade(database.url, new)
+
+    with pytest.raises(errors.VersionMissing) as failure:
+        upgrade(database.url, old, on_newer="refuse")
+
+    assert failure.value.compatible_from == (2 if allows else None)
+    assert ("on_newer='accept'" in str(failure.value.hint)) is allows
+    assert ("`upgrade --on-newer=accept`" in str(failure.value.command_hint)) is allows
+    if allows:
+        assert upgrade(database.url, old, on_newer="accept").applied == ()
+
+
+def test_an_older_version_without_a_file_has_another_hint(database, tmp_path):
+    """Which `--on-newer=accept` would not accept."""
+    _, new = releases(tmp_path, asks=2)
+    upgrade(database.url, new)
+    (tmp_path / "new" / "3_make_t3.sql").unlink()
+    (tmp_path / "new" / "3_make_t3.rollback.sql").unlink()
+
+    with pytest.raises(errors.VersionMissing) as failure:
+        upgrade(database.url, new)
+
+    assert (failure.value.version, failure.value.compatible_from) == (3, None)
+    assert "ignore_missing=True" in str(failure.value.hint)

@@ -36,6 +36,7 @@ def test_on_postgresql_it_has_rows_and_locks(postgresql_database, tmp_path: Path
     assert {each.table: (each.before, each.after) for each in report.rows} == {"book": (2, 1), "page": (None, 0)}
     assert "book (AccessExclusiveLock)" in page
     assert "book (AccessExclusiveLock)" in markdown
+    assert "no other process can write" not in page + markdown
     assert report.where in page
 
 

@@ -9,8 +9,8 @@ import pytest
 from servers import PostgreSQLUnderTest
 from shell import Torc, write_files
 
-from torc_migrations import Migrator, errors, upgrade
-from torc_migrations.checks import check, check_lint
+from torc_migrations import Migrator, upgrade
+from torc_migrations.checks import check_lint
 from torc_migrations.checks.linting import squawk
 
 FIRST = "CREATE TABLE book (id BIGINT PRIMARY KEY, title TEXT);"
@@ -82,19 +82,30 @@ def test_what_is_no_sql_is_an_error(migrator: Migrator, tmp_path: Path) -> None:
     result = check_lint(migrator)
 
     assert not result.ok
-    assert {each.rule for each in result.findings if each.level == "error"} == {"squawk-syntax-error"}
+    errors = {each.rule for each in result.findings if each.level == "error" and each.version == 4}
+    assert errors == {"squawk-syntax-error", "fails"}
 
 
-def test_without_squawk_lint_does_not_run(migrator: Migrator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sentence says so, with what to install; `check` without names leaves it out."""
+def test_without_squawk_the_other_rules_run(migrator: Migrator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those over what the scripts have done on a copy."""
     monkeypatch.setattr(squawk, "_PACKAGE", "a-package-that-nobody-has")
 
-    with pytest.raises(errors.NotSupported, match="check lint needs squawk on PostgreSQL") as failure:
-        check_lint(migrator)
+    rules = {each.rule for each in check_lint(migrator).findings}
 
-    assert failure.value.hint == 'pip install "torc-migrations[lint]"'
-    results = {each.check: each for each in check(database=migrator.database, source=migrator.source).results}
-    assert "check lint needs squawk on PostgreSQL" in str(results["lint"].skipped)
+    assert rules == {"not-null-without-default", "no-down"}
+
+
+def test_without_a_copy_squawk_alone_reads_the_scripts(
+    migrator: Migrator, postgresql_database: PostgreSQLUnderTest
+) -> None:
+    """And a warning says that nothing ran, and why."""
+    with postgresql_database.connect():
+        findings = {each.rule: each for each in check_lint(migrator).findings}
+
+    assert "1 other session is connected to it" in findings["not-run"].message
+    assert findings["not-run"].level == "warning"
+    assert "not-null-without-default" not in findings
+    assert {"squawk-adding-required-field", "no-down"} <= set(findings)
 
 
 def test_settings_of_squawk_are_read(
@@ -107,6 +118,6 @@ def test_settings_of_squawk_are_read(
 
     done = torc(*words)
 
-    assert done.status == 0
+    assert done.status == 1  # for the rule not-null-without-default
     assert "[squawk-require-lock-timeout]" not in done.out
     assert "2_pages.sql:2:" in done.out

@@ -48,9 +48,11 @@ def check_drift(migrator: Migrator, ignore: Sequence[str] = ()) -> CheckResult:
             return CheckResult(CHECK, tuple(_of_server(each) for each in drifted if not _is_ignored(each, ignore)))
         with session.database.reading():
             found = read_schema(session.database, session.ledgers.tables)
-        with made_by(session, status.installed) as made:
-            wanted = made.schema
-            differences = schema_differences(_without(wanted, ignore), _without(found, ignore))
+        with made_by(session, status.installed, with_origins=False) as made:
+            differences = schema_differences(_without(made.schema, ignore), _without(found, ignore))
+        if not differences:
+            return CheckResult(CHECK)
+        with made_by(session, status.installed, with_origins=True) as made:
             return CheckResult(CHECK, tuple(_finding(each, made) for each in differences))
 
 

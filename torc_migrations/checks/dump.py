@@ -81,7 +81,7 @@ def dump(migrator: Migrator, *, rows: bool = True, from_database: bool = False) 
     """
     with open_session(migrator) as session:
         if not from_database:
-            with made_by(session, session.source.migrations) as made:
+            with made_by(session, session.source.migrations, with_origins=False) as made:
                 dumped = dump_statements(made.database, session.ledgers.tables, rows=rows)
             return _as_dump(session.source.migrations, dumped)
         installed = session.status().installed

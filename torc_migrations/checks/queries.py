@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import count
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from torc_migrations.checks.findings import CheckFinding, CheckResult
 from torc_migrations.configured import open_session
-from torc_migrations.databases.sqlite.database import SQLiteDatabase, sqlite_only
+from torc_migrations.databases.results.queries import QueryTester, SavedQuery
 from torc_migrations.databases.sqlite.schemas.settling import with_end
-from torc_migrations.databases.sqlite.scripts.statements import first_token, statements
 from torc_migrations.databases.sqlite.tuning.plans import can_be_explained
+from torc_migrations.databases.sqlite.tuning.queries import cut
 from torc_migrations.errors import SourceError
 from torc_migrations.indexes.recording import Query
 from torc_migrations.migrator import Migrator
@@ -23,13 +21,9 @@ from torc_migrations.sources.migration import Migration
 from torc_migrations.sources.text import place
 
 CHECK = "queries"
-_CHECKED = "check queries"
 _HEAD = "-- The queries of a release; `torc-migrations check queries` compiles each of them.\n"
 _VERSION = "-- version: {}\n"
 _READ_VERSION = re.compile(rb"-- The queries of a release[^\n]*\n-- version: (\d{1,18})\r?\n")
-_NOT_NULL = re.compile(r"NOT NULL constraint failed: (?P<column>.+)")
-_INSERTS = re.compile(r"\s*(?:INSERT|REPLACE)\b", re.IGNORECASE)
-_NUMBERS = count()
 
 
 class Saved(NamedTuple):
@@ -44,13 +38,6 @@ class _Broken(NamedTuple):
 
     reason: str
     migration: Migration | None
-
-
-class _AnyValue(dict[str, object]):
-    """A value for each named parameter."""
-
-    def __missing__(self, name: str) -> object:
-        return 1
 
 
 def save_queries(queries: Iterable[Query], file: str | os.PathLike[str], version: int | None = None) -> int:
@@ -81,27 +68,27 @@ def save_queries(queries: Iterable[Query], file: str | os.PathLike[str], version
 def check_queries(migrator: Migrator, previous: str | os.PathLike[str]) -> CheckResult:
     """Compile each query of a file on the schema that the migrations make, and find those that worked before.
 
-    An INSERT is tried too, and undone, because one that lacks a new NOT NULL column compiles. All of it happens on an
-    empty database in memory.
+    An INSERT that lacks a new NOT NULL column compiles, and is found too. All of it happens on an empty database: in
+    memory for SQLite, and on a server in one that is created for it, and dropped.
 
     Args:
-        migrator: the source; its database is not used.
+        migrator: the source, and the database, which says what kind of database is meant.
         previous: a file with queries, as `save_queries` writes it.
 
     Raises:
         SourceError: the source or the file cannot be read.
+        NotSupported: the user may not create a database on the server.
         MigrationError: a script does not run on an empty database.
     """
     path = os.fspath(previous)
     text = _read(path)
-    queries, release = tuple(_saved(text)), _READ_VERSION.match(text)
-    with open_session(migrator) as session:
-        sqlite_only(session.database, _CHECKED)  # before a server makes a database for it
-        with scratch_database(session) as scratch:
-            trial = _Trial(sqlite_only(scratch, _CHECKED), queries)
-            for migration in session.source.migrations:
-                run_up(scratch, migration)
-                trial.look(migration)
+    with open_session(migrator) as session, scratch_database(session) as scratch:
+        tester = scratch.query_tester()
+        queries, release = tuple(_saved(text, tester.cut(text))), _READ_VERSION.match(text)
+        trial = _Trial(tester, queries)
+        for migration in session.source.migrations:
+            run_up(scratch, migration)
+            trial.look(migration)
     return CheckResult(CHECK, tuple(_findings(path, trial.broken, int(release[1]) if release else None)))
 
 
@@ -111,7 +98,8 @@ def read_queries(path: str) -> tuple[Saved, ...]:
     Raises:
         SourceError: it cannot be read.
     """
-    return tuple(_saved(_read(path)))
+    text = _read(path)
+    return tuple(_saved(text, cut(text)))
 
 
 def _read(path: str) -> bytes:
@@ -122,65 +110,33 @@ def _read(path: str) -> bytes:
         raise SourceError(path, f"cannot read {path!r}: {error.strerror}") from error
 
 
-def _saved(text: bytes) -> Iterator[Saved]:
-    for statement in statements(text):
-        begin = first_token(text, statement.offset)
-        sql = statement.text.encode()[begin - statement.offset :].decode().strip()
-        if sql:
-            yield Saved(sql, place(text, begin).line)
+def _saved(text: bytes, queries: Iterable[SavedQuery]) -> Iterator[Saved]:
+    for query in queries:
+        yield Saved(query.sql, place(text, query.begin).line)
 
 
 class _Trial:
     """Tries queries on a schema that grows; `broken` are those that do not work now."""
 
-    def __init__(self, database: SQLiteDatabase, queries: Iterable[Saved]) -> None:
+    def __init__(self, tester: QueryTester, queries: Iterable[Saved]) -> None:
         self.broken: dict[Saved, _Broken] = {query: _Broken("", None) for query in queries}
-        self._database = database
+        self._tester = tester
         self._queries = tuple(self.broken)
-        self._version = -1
+        self._version: Hashable = None
 
     def look(self, migration: Migration) -> None:
-        (version,) = self._database.execute("PRAGMA main.schema_version").fetchone()
-        if version == self._version:
+        version = self._tester.schema_version()
+        if version is not None and version == self._version:
             return
         self._version = version
         for query in self._queries:
-            reason = self._why_not(query.sql)
+            reason = self._tester.why_not(query.sql)
             if reason is None:
                 self.broken.pop(query, None)
             elif query not in self.broken:
                 self.broken[query] = _Broken(reason, migration)
             else:
                 self.broken[query] = self.broken[query]._replace(reason=reason)
-
-    def _why_not(self, sql: str) -> str | None:
-        """Return why a query fails, in SQLite's words, or None."""
-        # Another text each time: sqlite3 keeps prepared statements, and SQLite does not prepare an EXPLAIN again.
-        if reason := self._failure(f"EXPLAIN {sql.rstrip(';')} -- {next(_NUMBERS)}"):
-            return reason
-        if not _INSERTS.match(sql):
-            return None
-        self._database.execute("SAVEPOINT torc_query")
-        try:
-            found = _NOT_NULL.fullmatch(self._failure(sql) or "")
-            return f"column {found['column']} needs a value" if found else None
-        finally:
-            self._database.execute("ROLLBACK TO torc_query")
-            self._database.execute("RELEASE torc_query")
-
-    def _failure(self, sql: str) -> str | None:
-        connection = self._database.connection
-        parameters: Mapping[str, object] | tuple[object, ...] = _AnyValue()
-        for _ in range(3):  # by name; by position, to learn their number; with that number
-            try:
-                connection.execute(sql, parameters).fetchone()
-            except sqlite3.ProgrammingError as error:
-                parameters = (1,) * int((re.search(r"uses (\d+)", str(error)) or ["", "0"])[1])
-            except sqlite3.Error as error:
-                return str(error)
-            else:
-                return None
-        return None
 
 
 def _findings(path: str, broken: Mapping[Saved, _Broken], release: int | None) -> Iterator[CheckFinding]:

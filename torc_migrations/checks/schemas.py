@@ -28,7 +28,10 @@ class Origin(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What migrations have made on a scratch database, which is still open; origins are by kind and lower name."""
+    """What migrations have made on a scratch database, which is still open.
+
+    Origins are by kind and lower name; there are none where they were not asked for.
+    """
 
     database: SQLiteDatabase
     schema: Schema
@@ -44,8 +47,10 @@ def read_schema(database: Database, ignored: Iterable[str]) -> Schema:
 
 
 @contextmanager
-def made_by(session: Session, migrations: Iterable[Migration]) -> Iterator[Made]:
+def made_by(session: Session, migrations: Iterable[Migration], *, with_origins: bool) -> Iterator[Made]:
     """Run the up scripts of migrations on an empty database, and yield what they have made.
+
+    For `with_origins` the whole schema is read after each statement that changes it.
 
     Raises:
         MigrationError: a script does not run on an empty database.
@@ -55,6 +60,8 @@ def made_by(session: Session, migrations: Iterable[Migration]) -> Iterator[Made]
     with scratch_database(session) as scratch:
         database = sqlite_only(scratch, "a dump")
         origins = _Origins(database, session.ledgers.tables)
+        if with_origins:
+            database.on_statement = origins.look
         for migration in migrations:
             origins.migration = migration
             run_up(database, migration)
@@ -72,12 +79,11 @@ class _Origins:
         self._ignored = ignored
         self._known: dict[tuple[str, str], Definition] = {}
         self._version = self._schema_version()
-        database.on_statement = self._look
 
     def _schema_version(self) -> int:
         return int(self._database.execute("PRAGMA main.schema_version").fetchone()[0])
 
-    def _look(self, script: Script, begin: int, _: int, __: int) -> None:
+    def look(self, script: Script, begin: int, _: int, __: int) -> None:
         with self._database.paused_script():
             version = self._schema_version()
             if version == self._version:

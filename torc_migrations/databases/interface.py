@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torc_migrations.databases.results.indexes import FoundIndexes
     from torc_migrations.databases.results.maintenance import Maintenance
     from torc_migrations.databases.results.plans import Explainer
+    from torc_migrations.databases.results.queries import QueryTester
     from torc_migrations.databases.results.violations import BrokenObject, Soundness, Violation
     from torc_migrations.databases.servers.given import Connection, HasConnection, SQLAlchemy
     from torc_migrations.databases.waiting import Monitor
@@ -356,6 +357,9 @@ class Database(Protocol):
 
     def explainer(self) -> Explainer:
         """Return what returns the plans of queries, and explains them; in the caller's transaction."""
+
+    def query_tester(self) -> QueryTester:
+        """Return what says whether queries work; only on an empty database, in no transaction."""
 
     def read_indexes(self) -> FoundIndexes:
         """Read every index and every foreign key; in the caller's transaction."""

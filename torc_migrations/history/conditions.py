@@ -21,7 +21,7 @@ from torc_migrations.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from torc_migrations.history.records import Begun
     from torc_migrations.history.status import Entry, Status
@@ -61,7 +61,7 @@ def check_ledgers(
     newest = status.entries[-1].migration.version if status.entries else 0
     refused = [v for v in status.missing if not ignore_missing and not (accept_newer and v > newest)]
     if refused:
-        raise VersionMissing(refused[0])
+        raise VersionMissing(refused[0], compatible_from=_allowed_from(status) if refused[0] > newest else None)
     found = []
     for entry in unsettled if ignore_missing else (*unsettled, *status.kept):
         if entry.half_done is not None:
@@ -86,11 +86,22 @@ def check_compatible(status: Status) -> None:
         TooOld: it is; the migration that asks for most is named.
     """
     newest = status.entries[-1].migration.version if status.entries else 0
-    migrations = (entry.migration for entry in status.kept)
-    asked = ((migration.compatible_from or 0, migration.version) for migration in migrations)
-    compatible_from, version = max(asked, default=(newest, 0))
+    compatible_from, version = max(_asked(status), default=(newest, 0))
     if newest < compatible_from:
         raise TooOld(version, compatible_from, newest)
+
+
+def _asked(status: Status) -> Iterator[tuple[int, int]]:
+    """Yield which version each installed migration without a file asks for, and its own."""
+    for entry in status.kept:
+        yield entry.migration.compatible_from or 0, entry.migration.version
+
+
+def _allowed_from(status: Status) -> int | None:
+    """Return the version that the installed newer migrations ask for, if this release has it and they say so."""
+    newest = status.entries[-1].migration.version if status.entries else 0
+    compatible_from, _ = max(_asked(status), default=(0, 0))
+    return compatible_from if 0 < compatible_from <= newest else None
 
 
 def _dirty(status: Status, version: int) -> Dirty:

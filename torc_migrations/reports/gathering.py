@@ -17,6 +17,7 @@ from torc_migrations.checks.selection import CHECKS, Subject, run_checks
 from torc_migrations.configured import open_session
 from torc_migrations.databases.interface import DatabaseLike
 from torc_migrations.databases.results.statements import StatementTime
+from torc_migrations.databases.sqlite.database import sqlite_only
 from torc_migrations.errors import BadScript, MigrationError, NotRehearsable, NotSupported, StepFailed
 from torc_migrations.formatting import masked
 from torc_migrations.migrator import Migrator
@@ -105,6 +106,7 @@ def gather(subject: Subject) -> ChangeReport:
         objects=run.objects,
         plans=run.plans,
         queries=0 if trial is None else len(queries),
+        holds_writers=trial is not None,
     )
 
 
@@ -134,6 +136,7 @@ class _Done(NamedTuple):
 def _try(session: Session, migrator: Migrator, scope: Scope, reader: PlanReader) -> Trial | None:
     """Run the migrations; None where the facts that lint needs cannot be read on this kind of database."""
     try:
+        sqlite_only(session.database, "report")  # which compares plans; before a server copies its database for it
         return run_trial(session, migrator, scope, reader)
     except NotSupported:
         return None

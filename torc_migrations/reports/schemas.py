@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from torc_migrations.checks.linting.facts import Fact, State, TableState
+from torc_migrations.checks.linting.facts import Fact
+from torc_migrations.checks.linting.states import State
+from torc_migrations.databases.results.tables import TableState
 from torc_migrations.databases.sqlite.scripts.statements import canonical
 from torc_migrations.formatting import lowered
 from torc_migrations.rehearsals.report import RowsChange

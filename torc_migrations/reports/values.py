@@ -111,6 +111,7 @@ class ChangeReport:
         checks: the findings of all checks that apply.
         rows, tables, objects: what changes in the database.
         plans: the queries whose plan changes. queries: how many were looked at.
+        holds_writers: whether no other process can write while a migration runs, as on SQLite.
     """
 
     source: str
@@ -130,6 +131,7 @@ class ChangeReport:
     objects: tuple[ObjectChange, ...] = ()
     plans: tuple[PlanChange, ...] = ()
     queries: int = 0
+    holds_writers: bool = False
 
     @property
     def errors(self) -> tuple[CheckFinding, ...]:

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from torc_migrations.checks.findings import CheckFinding, CheckResult
 from torc_migrations.checks.linting.allowances import read_allowances
 from torc_migrations.checks.linting.rules import CHECK, ON_REQUEST, OTHER_RULES, RULES, Scene
-from torc_migrations.checks.linting.squawk import server_version, squawk_findings
+from torc_migrations.checks.linting.squawk import find_squawk, squawk_findings
+from torc_migrations.checks.linting.states import postgresql_or_none
 from torc_migrations.checks.linting.trial import Scope, Trial, find_scope, planner_of, run_trial, scene
 from torc_migrations.configured import leniency_of, open_session
-from torc_migrations.errors import BadOptionValue, BadScript, MigrationError, NotRehearsable, StepFailed
+from torc_migrations.errors import BadOptionValue, BadScript, MigrationError, NotRehearsable, NotSupported, StepFailed
 from torc_migrations.migrator import Migrator
 from torc_migrations.rehearsals.round_trips import RoundTrip, make_round_trip
 from torc_migrations.runs.evidence import status_by_schema
@@ -19,7 +20,7 @@ from torc_migrations.runs.run import Run
 from torc_migrations.runs.session import Session
 from torc_migrations.sources.migration import Migration
 
-NO_DOWN, NOT_UNDONE, EDITED, FAILS = OTHER_RULES[:4]
+NO_DOWN, NOT_UNDONE, EDITED, FAILS, NOT_RUN = OTHER_RULES[:5]
 
 
 def check_lint(
@@ -35,7 +36,7 @@ def check_lint(
     On a copy what is pending runs, with the rows that are there. Where nothing is installed, or there is no database,
     all migrations run on an empty database. A comment in a script allows a rule: `-- torc: allow RULE, because REASON`.
 
-    For PostgreSQL nothing runs: squawk reads the scripts, if it is installed.
+    For PostgreSQL squawk reads the scripts besides, if it is installed. If no copy can be made, it alone does.
 
     Args:
         migrator: the source, and the database.
@@ -54,12 +55,17 @@ def check_lint(
     with open_session(migrator) as session:
         scope = trial.scope if trial else find_scope(session, migrator, has_database=has_database, base=base)
         found = [*_edited(scope, base), *_without_down(session.source.migrations, scope.chosen)]
-        if trial is None and (version := server_version(session.database)) is not None:
-            found += squawk_findings(session.database, version, scope.chosen)
-        else:
+        server = postgresql_or_none(session.database)
+        if server is not None:
+            found += squawk_findings(server, scope.chosen)
+        try:
             trial = trial or run_trial(session, migrator, scope)
-            found += _by_rules(trial, rules)
+            found += _by_rules(trial, rules, locks_tables=server is not None)
             found += _not_undone(session, migrator, trial)
+        except NotSupported as error:
+            if server is None or find_squawk() is None:
+                raise
+            found.append(_not_run(error))
         return CheckResult(CHECK, tuple(_allowed(session.source.migrations, scope.chosen, found)))
 
 
@@ -71,11 +77,17 @@ def _edited(scope: Scope, base: str | None) -> Iterator[CheckFinding]:
         yield CheckFinding(CHECK, EDITED, message, path, 1, version=migration.version, hint=hint)
 
 
-def _by_rules(trial: Trial, rules: Sequence[str]) -> Iterator[CheckFinding]:
+def _not_run(error: NotSupported) -> CheckFinding:
+    message = f"no script was run, and squawk alone has read them; {error}"
+    return CheckFinding(CHECK, NOT_RUN, message, level="warning", hint=error.command_hint)
+
+
+def _by_rules(trial: Trial, rules: Sequence[str], *, locks_tables: bool) -> Iterator[CheckFinding]:
+    scene = Scene(trial.scope.on_copy, trial.last, locks_tables)
     for fact in trial.chosen:
         for name, rule in RULES.items():
             if name not in ON_REQUEST or name in rules:
-                yield from rule(fact, Scene(trial.scope.on_copy, trial.last))
+                yield from rule(fact, scene)
     if trial.failure is not None:
         yield _failed(trial.failure)
 

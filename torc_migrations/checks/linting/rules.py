@@ -6,21 +6,36 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from torc_migrations.checks.findings import CheckFinding, Level
-from torc_migrations.checks.linting.facts import Fact, State, TableState
-from torc_migrations.databases.sqlite.schemas.definitions import Column
+from torc_migrations.checks.linting.facts import Fact
+from torc_migrations.checks.linting.states import State
+from torc_migrations.databases.results.statements import StatementTime
+from torc_migrations.databases.results.tables import Column, TableState
+from torc_migrations.databases.sqlite.catalog.definitions import Definition
 from torc_migrations.databases.sqlite.scripts.statements import canonical
-from torc_migrations.formatting import duration_text, lowered
+from torc_migrations.formatting import counted, duration_text, lowered
 
 CHECK = "lint"
 _MANY_ROWS = 10_000
 _LONG_NS = 1_000_000_000
+# Who waits for a lock: https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES
+_KEEP_WAITING = {
+    **dict.fromkeys(("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock"), "writers"),
+    "AccessExclusiveLock": "readers and writers",
+}
+_SPLIT = "the lock is held until the transaction ends; put what takes long into a migration of its own"
 
 
 class Scene(NamedTuple):
-    """What a migration ran on: whether it has rows of the user's, and the database after all migrations."""
+    """What a migration ran on.
+
+    Attributes:
+        has_rows: whether it has rows of the user's. last: the database after all migrations.
+        locks_tables: whether a script locks the tables that it changes, and not the whole database.
+    """
 
     has_rows: bool
     last: State
+    locks_tables: bool = False
 
 
 Rule: TypeAlias = Callable[[Fact, Scene], Iterator[CheckFinding]]
@@ -84,8 +99,10 @@ def _lost_objects(fact: Fact) -> Iterator[CheckFinding]:
     for key, definition in fact.before.objects.items():
         if key in fact.after.objects:
             continue
-        table = lowered(definition.table)
+        table = fact.before.key_of(definition.table)
         old, now = fact.before.tables.get(table), fact.after.tables.get(fact.name_after(table))
+        if now is not None and _is_there_by_another_name(fact.after, now, definition):
+            continue
         is_dropped = f"{definition.kind} {definition.name}" in fact.effects.dropped_objects
         if is_dropped or old is None or now is None or definition.kind == "view":
             continue
@@ -93,6 +110,12 @@ def _lost_objects(fact: Fact) -> Iterator[CheckFinding]:
         if definition.kind == "trigger" or not gone.intersection(canonical(definition.sql.encode())):
             message = f"{definition.title} goes with table {definition.table}, which is made again without it"
             yield finding("loses-data", fact, message, definition.table)
+
+
+def _is_there_by_another_name(state: State, table: TableState, definition: Definition) -> bool:
+    """Return whether a table has an object with the same definition, which on a server does not name it."""
+    same = (definition.kind, table.name, definition.sql)
+    return any((each.kind, each.table, each.sql) == same for each in state.objects.values())
 
 
 def _is_made_again(fact: Fact, table: str) -> bool:
@@ -115,14 +138,64 @@ def rewrites_table(fact: Fact, scene: Scene) -> Iterator[CheckFinding]:
         if scene.has_rows and (table.rows or 0) >= _MANY_ROWS and _is_made_again(fact, key):
             message = f"table {table.name} is made again, with {table.rows} rows"
             yield finding("rewrites-table", fact, message, key, level="warning")
+    for statement in fact.effects.statements:
+        for name in statement.rewritten:
+            old = _table_before(fact, name)
+            if old is not None and (not scene.has_rows or (old.rows or 0) >= _MANY_ROWS):
+                rows = f"{old.rows} rows" if scene.has_rows else "with all of its rows"
+                message = f"the statement writes table {name} anew, {rows}"
+                yield _at(statement, "rewrites-table", fact, message, "nobody can read or write the table meanwhile")
+
+
+def _table_before(fact: Fact, name: str) -> TableState | None:
+    """Return what a table was before a migration, from the name that it had in it or has after it."""
+    names = {fact.name_after(key): key for key in fact.before.tables}
+    return fact.before.tables.get(name) or fact.before.tables.get(names.get(name, name))
+
+
+def _at(statement: StatementTime, rule: str, fact: Fact, message: str, hint: str) -> CheckFinding:
+    """Return a warning about one statement of a migration."""
+    version = fact.migration.version
+    return CheckFinding(
+        CHECK, rule, message, statement.path, statement.line, version=version, level="warning", hint=hint
+    )
 
 
 def holds_writers_long(fact: Fact, scene: Scene) -> Iterator[CheckFinding]:
     """Find scripts that took more than a second, in which no other process can write."""
-    if scene.has_rows and fact.elapsed_ns > _LONG_NS:
-        slowest = max(fact.effects.statements, key=lambda each: each.elapsed_ns)
-        message = f"no other process can write for {duration_text(fact.elapsed_ns)}; most of it is line {slowest.line}"
-        yield finding("holds-writers-long", fact, message, level="warning")
+    if not scene.has_rows or fact.elapsed_ns <= _LONG_NS:
+        return
+    if scene.locks_tables:
+        yield from _long_locks(fact)
+        return
+    slowest = max(fact.effects.statements, key=lambda each: each.elapsed_ns)
+    message = f"no other process can write for {_rounded(fact.elapsed_ns)}; most of it is line {slowest.line}"
+    yield finding("holds-writers-long", fact, message, level="warning")
+
+
+def _rounded(nanoseconds: int) -> str:
+    return duration_text(nanoseconds - nanoseconds % 1_000_000)
+
+
+def _long_locks(fact: Fact) -> Iterator[CheckFinding]:
+    """Find the first lock on each table with rows that others wait for, from its statement to the end of the script."""
+    statements = fact.effects.statements
+    known = set()
+    for place, statement in enumerate(statements):
+        rest = statements[place:]
+        held = sum(each.elapsed_ns for each in rest)
+        for lock in statement.locks:
+            table = _table_before(fact, lock.table)
+            if lock.mode not in _KEEP_WAITING or table is None or not table.rows or lock.table in known:
+                continue
+            known.add(lock.table)
+            if held > _LONG_NS:
+                slowest = max(rest, key=lambda each: each.elapsed_ns)
+                message = (
+                    f"{lock.mode} on table {lock.table}, with {counted(table.rows, 'row')}, keeps "
+                    f"{_KEEP_WAITING[lock.mode]} waiting for {_rounded(held)}; most of it is line {slowest.line}"
+                )
+                yield _at(statement, "holds-writers-long", fact, message, _SPLIT)
 
 
 def not_null_without_default(fact: Fact, _: Scene) -> Iterator[CheckFinding]:
@@ -139,7 +212,8 @@ def not_null_without_default(fact: Fact, _: Scene) -> Iterator[CheckFinding]:
                 what = "is new" if known is None else "is NOT NULL now"
                 message = f"column {now.name}.{column.name} {what} and has no default"
                 hint = "an INSERT of the previous release fails without it; give it a default"
-                level: Level = "warning" if _is_made_again(fact, key) else "error"
+                is_filled = known is not None or bool(table.rows and now.rows) or _is_made_again(fact, key)
+                level: Level = "warning" if is_filled else "error"
                 yield finding("not-null-without-default", fact, message, column.name, key, level=level, hint=hint)
 
 
@@ -164,7 +238,7 @@ def _is_indexed(table: TableState, columns: set[str]) -> bool:
     return any({lowered(each) for each in begin if each is not None} == columns for begin in beginnings)
 
 
-def mixed_schema_and_data(fact: Fact, _: Scene) -> Iterator[CheckFinding]:
+def mixed_schema_and_data(fact: Fact, scene: Scene) -> Iterator[CheckFinding]:
     """Find scripts that change the definition of a table and the rows of a table that was there before."""
     before, after, effects = fact.before, fact.after, fact.effects
     kept = {key for key in before.tables if key in after.tables and key not in effects.created}
@@ -174,7 +248,8 @@ def mixed_schema_and_data(fact: Fact, _: Scene) -> Iterator[CheckFinding]:
     )
     verbs = ("insert", "update", "delete", "replace", "with")
     writes = [each for each in effects.statements if lowered(each.words.partition(" ")[0]) in verbs]
-    if changes and writes and kept & effects.written:
+    written = {rows.table for each in writes for rows in each.rows} if scene.locks_tables else effects.written
+    if changes and writes and kept & written:
         yield finding("mixed-schema-and-data", fact, "the script changes the schema and rows", level="warning")
 
 
@@ -192,5 +267,5 @@ RULES: dict[str, Rule] = {
     "foreign-key-without-index": foreign_key_without_index,
     "mixed-schema-and-data": mixed_schema_and_data,
 }
-OTHER_RULES = ("no-down", "down-does-not-undo", "edited-after-merge", "fails", "bad-allowance")
+OTHER_RULES = ("no-down", "down-does-not-undo", "edited-after-merge", "fails", "not-run", "bad-allowance")
 ON_REQUEST = frozenset({"mixed-schema-and-data"})

@@ -7,44 +7,34 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, files
+from typing import TYPE_CHECKING
 
 from torc_migrations.checks.findings import CheckFinding
 from torc_migrations.checks.linting.allowances import SQUAWK
 from torc_migrations.checks.linting.rules import CHECK
-from torc_migrations.databases.interface import Database
 from torc_migrations.databases.values import ScriptMode
 from torc_migrations.errors import NotSupported
 from torc_migrations.sources.migration import Migration, Script
 
-_PACKAGE = "squawk-cli"
-_INSTALL = 'pip install "torc-migrations[lint]"'
-
-
-def server_version(database: Database) -> str | None:
-    """Return the version of a PostgreSQL server, as `15.4`; None where a database is of another kind."""
-    if "psycopg" not in sys.modules:
-        return None
+if TYPE_CHECKING:
     from torc_migrations.databases.postgresql.database import PostgreSQLDatabase
 
-    if not isinstance(database, PostgreSQLDatabase):
-        return None
-    with database.reading():
-        ((version,),) = database.rows_or_none("SHOW server_version") or [("",)]
-    return str(version).partition(" ")[0]
+_PACKAGE = "squawk-cli"
 
 
-def squawk_findings(database: Database, version: str, migrations: Sequence[Migration]) -> Iterator[CheckFinding]:
-    """Yield what squawk finds in the up scripts of migrations, for a server of this version.
+def squawk_findings(database: PostgreSQLDatabase, migrations: Sequence[Migration]) -> Iterator[CheckFinding]:
+    """Yield what squawk finds in the up scripts of migrations, for a server of this version; nothing without squawk.
 
     Raises:
-        NotSupported: squawk is not installed, or fails.
+        NotSupported: squawk fails.
     """
-    program = _find_program()
+    program = find_squawk()
     if program is None:
-        raise NotSupported(database.name, "check lint needs squawk on PostgreSQL", hint=_INSTALL)
+        return
+    with database.reading():
+        version = str(database.row("SHOW server_version")[0]).partition(" ")[0]
     for migration in migrations:
         script = migration.up
         is_whole = database.script_mode(script) is ScriptMode.WHOLE
@@ -63,7 +53,7 @@ def squawk_findings(database: Database, version: str, migrations: Sequence[Migra
         yield from (_finding(migration, script, each) for each in found)
 
 
-def _find_program() -> str | None:
+def find_squawk() -> str | None:
     """Return the program in the package of squawk; another one of that name on the PATH is not meant."""
     try:
         installed = files(_PACKAGE) or ()

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from torc_migrations.checks.branches.git import files_in, is_text_of
-from torc_migrations.checks.linting.facts import Fact, FactReader, State
+from torc_migrations.checks.linting.facts import Fact, FactReader
+from torc_migrations.checks.linting.states import State, refuse_without_states
 from torc_migrations.configured import leniency_of
 from torc_migrations.databases.interface import Database
-from torc_migrations.databases.sqlite.database import sqlite_only
-from torc_migrations.errors import BadScript, MigrationError, NotRehearsable, StepFailed
+from torc_migrations.errors import BadScript, MigrationError, NotRehearsable, NotSupported, StepFailed
 from torc_migrations.history.planning import plan_upgrade
 from torc_migrations.history.status import Status
 from torc_migrations.history.steps import Action, Outcome, Plan
@@ -26,6 +26,8 @@ from torc_migrations.runs.run import Planner, Run
 from torc_migrations.runs.session import Session
 from torc_migrations.sources.migration import Migration
 
+_NO_COPY = "rehearse() shows more, in a transaction that is rolled back; its locks keep the application waiting"
+_NO_COPY_COMMAND = _NO_COPY.replace("rehearse()", "`rehearse`")
 Look: TypeAlias = Callable[[Database, Migration | None], None]
 
 
@@ -93,10 +95,10 @@ def run_trial(session: Session, migrator: Migrator, scope: Scope, look: Look | N
         look: called with the database before the first migration, and with each migration after it.
 
     Raises:
-        NotSupported: this is not SQLite; nothing has run then.
+        NotSupported: this is neither SQLite nor PostgreSQL, or it cannot be copied now; nothing has run then.
         MigrationError: the copy cannot be made; an error of a script is the `failure`.
     """
-    sqlite_only(session.database, "check lint")  # before a server copies its database for it
+    refuse_without_states(session.database)  # before a server copies its database for it
     if not scope.chosen:
         return Trial(scope, (), State({}, {}))
     with scene(session, scope) as copy:
@@ -123,8 +125,18 @@ def _look_at_nothing(_: Database, __: Migration | None) -> None:
 
 @contextmanager
 def scene(session: Session, scope: Scope) -> Iterator[Session]:
-    """Have the same session on a copy, or on an empty database; what is broken or lost is not refused, nor logged."""
+    """Have the same session on a copy, or on an empty database; what is broken or lost is not refused, nor logged.
+
+    Raises:
+        NotSupported: there can be no copy now. A transaction that is rolled back would keep the application waiting.
+    """
     with copied(session) if scope.on_copy else on_scratch(session) as copy, unlogged():
+        place = copy.database.rehearsal
+        if place is not None and place.no_copy is not None:
+            reason = f"check lint runs scripts on a copy, which cannot be made now: {place.no_copy}"
+            error = NotSupported(session.database.name, reason, hint=_NO_COPY)
+            error.command_hint = _NO_COPY_COMMAND
+            raise error
         copy.accept_losses = copy.allow_broken_schema = True
         yield copy
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torc_migrations.databases.mysql.tuning.plans import MySqlExplainer
     from torc_migrations.databases.results.indexes import FoundIndexes
     from torc_migrations.databases.results.maintenance import Maintenance
+    from torc_migrations.databases.results.queries import QueryTester
     from torc_migrations.history.steps import Step
     from torc_migrations.sources.migration import Script
 
@@ -165,6 +166,12 @@ class MySqlDatabase(Unwatched, MySqlConnection):
         from torc_migrations.databases.mysql.tuning.plans import MySqlExplainer
 
         return MySqlExplainer(self, self.reconnected)
+
+    def query_tester(self) -> QueryTester:
+        """Return what says whether queries work."""
+        from torc_migrations.databases.mysql.tuning.queries import MySqlQueries
+
+        return MySqlQueries(self)
 
     def read_indexes(self) -> FoundIndexes:
         """Read every index and every foreign key."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from torc_migrations.databases.postgresql.tuning.plans import PostgreSQLExplainer
     from torc_migrations.databases.results.indexes import FoundIndexes
     from torc_migrations.databases.results.maintenance import Maintenance
+    from torc_migrations.databases.results.queries import QueryTester
     from torc_migrations.errors import BadScript
     from torc_migrations.history.steps import Step
     from torc_migrations.sources.migration import Script
@@ -190,6 +191,12 @@ class PostgreSQLDatabase(Unwatched, CatalogedConnection):
         from torc_migrations.databases.postgresql.tuning.plans import PostgreSQLExplainer
 
         return PostgreSQLExplainer(self, is_empty=self.rehearsal is ON_AN_EMPTY_DATABASE)
+
+    def query_tester(self) -> QueryTester:
+        """Return what says whether queries work."""
+        from torc_migrations.databases.postgresql.tuning.queries import PostgreSQLQueries
+
+        return PostgreSQLQueries(self)
 
     def read_indexes(self) -> FoundIndexes:
         """Read every index and every foreign key."""

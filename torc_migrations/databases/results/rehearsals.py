@@ -12,14 +12,19 @@ class RehearsalPlace:
     Attributes:
         where: as in `on a copy`.
         notes: sentences about what cannot be seen there.
-        is_undone: whether it is the database itself, in a transaction that is rolled back.
+        no_copy: why it is the database itself, in a transaction that is rolled back; None where it is another one.
         has_rows: whether the tables there have their rows.
     """
 
     where: str
     notes: tuple[str, ...] = ()
-    is_undone: bool = False
+    no_copy: str | None = None
     has_rows: bool = True
+
+    @property
+    def is_undone(self) -> bool:
+        """Whether it is the database itself, in a transaction that is rolled back."""
+        return self.no_copy is not None
 
 
 ON_A_COPY = RehearsalPlace("on a copy")
@@ -43,7 +48,7 @@ def undone(reason: str) -> RehearsalPlace:
         "until its end the transaction held the locks that are listed, on the tables of the application too",
         f"not shown: {not_shown}",
     )
-    return RehearsalPlace("in a transaction that was rolled back", notes, is_undone=True)
+    return RehearsalPlace("in a transaction that was rolled back", notes, no_copy=reason)
 
 
 def without_rows(left_out: tuple[str, ...]) -> RehearsalPlace:

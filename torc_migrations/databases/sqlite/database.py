@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from torc_migrations.databases.results.contents import Contents
     from torc_migrations.databases.results.indexes import FoundIndexes
     from torc_migrations.databases.results.maintenance import Maintenance
+    from torc_migrations.databases.results.queries import QueryTester
     from torc_migrations.databases.results.rehearsals import RehearsalPlace
     from torc_migrations.databases.results.violations import BrokenObject, Soundness, Violation
     from torc_migrations.databases.sqlite.scripts.effects import ScriptEffects
@@ -155,6 +156,7 @@ class SQLiteDatabase(Clocked, SQLiteConnection):
     def find_breaker(self, steps: Iterable[Step], broken: BrokenObject) -> Breaker | None:
         """Run the scripts of steps again, and return the statement after which an object worked no more, or None."""
         from torc_migrations.databases.sqlite.catalog.soundness import is_broken as does_not_work
+        from torc_migrations.databases.sqlite.scripts.failures import breaker_at
         from torc_migrations.databases.sqlite.scripts.runner import ScriptRunner
         from torc_migrations.databases.sqlite.scripts.statements import changes_schema
 
@@ -168,7 +170,7 @@ class SQLiteDatabase(Clocked, SQLiteConnection):
             with self.paused_script():
                 is_broken = does_not_work(self, broken)
             if is_broken and not was_broken:
-                found = _breaker(step, script, begin, end)
+                found = breaker_at(step, script, begin, end)
             was_broken = is_broken
 
         for step in steps:
@@ -322,6 +324,12 @@ class SQLiteDatabase(Clocked, SQLiteConnection):
 
         return SQLiteExplainer(self)
 
+    def query_tester(self) -> QueryTester:
+        """Return what says whether queries work."""
+        from torc_migrations.databases.sqlite.tuning.queries import SQLiteQueries
+
+        return SQLiteQueries(self)
+
     def read_indexes(self) -> FoundIndexes:
         """Read every index and every foreign key."""
         from torc_migrations.databases.sqlite.tuning.indexes import read_indexes
@@ -374,17 +382,6 @@ class RecordingDatabase(SQLiteDatabase):
         from torc_migrations.databases.sqlite.scripts.recording import RecordedScriptEffects
 
         return RecordedScriptEffects(catalog_of(self).read_all_columns(), may_commit=may_commit)
-
-
-def _breaker(step: Step, script: Script, begin: int, end: int) -> Breaker:
-    from torc_migrations.databases.interface import Breaker
-    from torc_migrations.databases.sqlite.scripts.statements import first_token
-    from torc_migrations.sources.text import frame, place
-
-    begin = first_token(script.sql, begin)
-    where = place(script.sql, begin)
-    text = script.sql[begin:end].decode().strip()
-    return Breaker(step, script.path, where.line, where.column, text, frame(script.path, where))
 
 
 def sqlite_only(database: Database, purpose: str) -> SQLiteDatabase:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # A database is named for the session that has created it, and for when that session began:
 # `torc_scratch_4711_1764190000123456_1f2e3d`.
 _NAME = re.compile(r"torc_scratch_(?P<pid>\d+)_(?P<start>\d+)_[0-9a-f]+")
+_LOOKS, _PAUSE = 10, 0.02  # how often the other sessions are counted, and the seconds between
 _CAN_FORCE = 130000  # the first version that ends other sessions when it drops a database
 
 SELECT_LEFTOVERS = """
@@ -75,10 +77,18 @@ def why_no_copy(database: PostgreSQLConnection) -> str | None:
         return "this role may not create databases"
     if not owns:
         return "this role does not own it"
-    others = int(database.row(SELECT_OTHERS)[0])
-    if others:
+    if others := _count_others(database):
         return f"{others} other session{'s are' if others > 1 else ' is'} connected to it"
     return None
+
+
+def _count_others(database: PostgreSQLConnection) -> int:
+    """Count the other sessions of a database; one of ours that was just closed is there for a moment longer."""
+    for _ in range(_LOOKS - 1):
+        if not int(database.row(SELECT_OTHERS)[0]):
+            return 0
+        time.sleep(_PAUSE)
+    return int(database.row(SELECT_OTHERS)[0])
 
 
 @contextmanager

@@ -92,7 +92,7 @@ class PostgreSQLExplainer:
     def _plan(self, query: str, *, avoids_scans: bool) -> QueryPlan:
         if not can_be_explained(query):
             raise NoPlan("only SELECT, INSERT, UPDATE, DELETE and MERGE have a plan")
-        text = _with_numbers(query)
+        text = with_numbers(query)
         if sum(1 for _ in cut.statements(text.encode())) != 1:
             raise NoPlan("this is more than one statement")
         try:
@@ -120,7 +120,7 @@ class PostgreSQLExplainer:
         return found
 
 
-def _with_numbers(query: str) -> str:
+def with_numbers(query: str) -> str:
     """Return a query with `$1`, `$2` and so on; a name that comes again has the same number."""
     numbers: dict[str, int] = {}
     first = 1 + max((int(number) for number in re.findall(r"\$(\d+)", query)), default=0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection
-from typing import NamedTuple
 
+from torc_migrations.databases.results.tables import Column, ForeignKey
 from torc_migrations.databases.sqlite.catalog.catalog import catalog_of
 from torc_migrations.databases.sqlite.catalog.definitions import Definition
 from torc_migrations.databases.sqlite.connection import quote_identifier
@@ -17,23 +17,6 @@ COUNT_ROWS = """
     FROM main.{table}
 """
 _WRITABLE, _VISIBLE = (0,), (0, 2, 3)
-
-
-class Column(NamedTuple):
-    """A column of a table; `has_default` tells of a generated column too that it needs no value."""
-
-    name: str
-    not_null: bool
-    has_default: bool
-    is_key: bool
-    is_written: bool
-
-
-class ForeignKey(NamedTuple):
-    """A foreign key of a table: its columns, and the table that it points to."""
-
-    columns: tuple[str, ...]
-    parent: str
 
 
 def read_definitions(database: SQLiteConnection, ignored: Collection[str] = ()) -> tuple[Definition, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 
+from torc_migrations.databases.interface import Breaker
 from torc_migrations.databases.sqlite.scripts.effects import OUTSIDE_HINT, ScriptEffects
 from torc_migrations.databases.sqlite.scripts.modes import ENDS_OURS, REMOVE_IT, refused
 from torc_migrations.databases.sqlite.scripts.requirements import what_is_missing
@@ -128,3 +129,11 @@ def _absent_schema(database: SQLiteConnection, reason: str) -> str | None:
     named = _NO_SCHEMA.match(reason) if absent else None
     schema = (named[1] or named[2]).lower() if named else None
     return f"{schema!r}, which is attached to the connection, and not to the copy" if schema in absent else None
+
+
+def breaker_at(step: Step, script: Script, begin: int, end: int) -> Breaker:
+    """Return a statement of a step as the one after which something works no more."""
+    begin = first_token(script.sql, begin)
+    where = place(script.sql, begin)
+    text = script.sql[begin:end].decode().strip()
+    return Breaker(step, script.path, where.line, where.column, text, frame(script.path, where))
