@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.indexes.statements import TIMES_FASTER
 from benchmarks.indexes.tables import ANALYZED, WITH, WITHOUT, WRITE_COST, times_faster, write_cost
 from benchmarks.peers.tables import milliseconds, row
-from benchmarks.peers.tools import FLOOR, OURS
+from benchmarks.peers.tools import BEFORE, EACH, FLOOR, OURS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -76,8 +76,8 @@ def _svg(figure: Any, title: str) -> str:
 
 
 def looks(results: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return the colour and the mark of every tool, the same in all charts."""
-    names = [FLOOR, OURS, *(name for name in results["tools"] if name not in (FLOOR, OURS))]
+    """Return the colour and the mark of every tool, the same in all charts; ours is there once, as it is by default."""
+    names = [FLOOR, OURS, *(name for name in results["tools"] if name not in (FLOOR, OURS, EACH, BEFORE))]
     colours = (GREEN, BLUE, ORANGE, PURPLE, *MORE_COLOURS)
     return {name: (colours[number % len(colours)], MARKS[number % len(MARKS)]) for number, name in enumerate(names)}
 
