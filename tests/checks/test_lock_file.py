@@ -118,6 +118,8 @@ def test_new_writes_no_line_where_there_is_none(torc: Torc, migrations: Path) ->
 
 def test_no_tool_takes_the_file_for_a_migration(torc: Torc, locked: Path) -> None:
     """And no note is printed for it at every listing."""
+    (locked.parent / "app.db").touch()
+
     done = torc("-d", "app.db", "status")
 
     assert (done.status, done.err) == (0, "")

@@ -212,6 +212,7 @@ def test_only_the_first_statement_counts(sql, on):
 
 def test_a_choice_for_a_version_that_is_not_there_is_a_note(sqlite: SQLiteUnderTest, folder):
     """A typing error would choose nothing, in silence."""
+    sqlite.path.touch()
     source = folder({"1_b": "CREATE TABLE b (x);"})
 
     status = Migrator(sqlite.path, source, foreign_keys={1: "on", 99: "on"}).status()

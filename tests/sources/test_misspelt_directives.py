@@ -81,9 +81,10 @@ def test_status_and_runs_say_it(tmp_path, caplog):
     migrator = Migrator(tmp_path / "x.db", tmp_path)
 
     with caplog.at_level(logging.WARNING, "torc_migrations"):
-        notes = migrator.status().notes
+        note, of_the_database = migrator.status().notes
         migrator.upgrade()
         migrator.rollback()
 
-    assert [note.split("`")[1] for note in notes] == ["-- NO-TRANSACTION"]
+    assert note.split("`")[1] == "-- NO-TRANSACTION"
+    assert of_the_database.startswith("there is no database ")
     assert [message.split("`")[1] for message in caplog.messages] == ["-- NO-TRANSACTION", "-- Transactional: false"]
