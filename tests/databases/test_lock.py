@@ -402,6 +402,19 @@ def test_yoyo_whose_row_came_through_our_connection_is_respected(sqlite: SQLiteU
     assert failure.value.report.applied == (1,)
 
 
+def test_no_lock_is_taken_while_yoyo_runs(sqlite: SQLiteUnderTest, folder):
+    """yoyo reads before it writes, and so would fail at once, half-way, if another connection had the lock then."""
+    write_yoyo_lock(sqlite, os.getppid())
+    seen: list[str] = []
+    with closing(sqlite.connect()) as lent:
+        lent.set_trace_callback(seen.append)
+        with pytest.raises(errors.LockTimeout):
+            Migrator(lent, folder(ladder(1)), lock_timeout=0.1).upgrade()
+
+    assert any("yoyo_lock" in statement for statement in seen)
+    assert "BEGIN IMMEDIATE" not in seen
+
+
 def test_upgrade_goes_on_when_yoyo_gives_its_lock_up(sqlite: SQLiteUnderTest, folder):
     """The row is looked for again and again while we wait."""
     write_yoyo_lock(sqlite, os.getppid())

@@ -172,21 +172,21 @@ class SQLiteConnection:
     def begin(self) -> None:
         """Begin a transaction that holds the write lock; wait until others release it, and for a living stock yoyo."""
         wait: Wait | None = None
-        while holder := self._try_to_begin(is_first=wait is None):
+        while holder := self._try_to_begin():
             wait = wait or Wait(self.name, self.lock_timeout, self.clock.monitor, longest=SHORT)
             wait.pause(holder)
         self._check_file()
 
-    def _try_to_begin(self, *, is_first: bool) -> Callable[[], str] | None:
+    def _try_to_begin(self) -> Callable[[], str] | None:
         """Begin, and return None; or return what describes who holds the database.
 
-        While a stock yoyo is waited for, no lock is taken that would be in its way. A row in its lock whose process is
-        dead is deleted with what we write.
+        While a stock yoyo runs, no lock is taken: yoyo reads before it writes, and SQLite lets it fail at once where
+        another connection has the lock then. A row in its lock whose process is dead is deleted with what we write.
         """
         from torc_migrations.databases.sqlite.locks import read_yoyo_lock
 
         try:
-            row = None if is_first else read_yoyo_lock(self.rows_or_none)
+            row = read_yoyo_lock(self.rows_or_none)
             if row is None or not row.alive:
                 self.execute("BEGIN IMMEDIATE")
                 row = read_yoyo_lock(self.rows_or_none)
