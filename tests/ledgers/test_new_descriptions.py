@@ -149,6 +149,28 @@ def test_where_the_schema_shows_nothing_it_is_not_run_twice(sqlite: SQLiteUnderT
     assert names_in_ledger(sqlite) == ()
 
 
+@pytest.mark.parametrize("third", ["1_a", "1_c"])
+def test_a_second_rename_after_stock_yoyo_does_not_run_it_twice(sqlite: SQLiteUnderTest, folder, third):
+    """Only yoyo knows the name in between: what is said by it is newer than the rollback by the first name."""
+    source = folder(INVISIBLE)
+    sqlite.execute("CREATE TABLE t (x)")
+    upgrade(sqlite.path, source)
+    yoyo(sqlite, "rollback", source)
+    describe(source, "1_b")
+    yoyo(sqlite, "apply", source)
+    describe(source, third)
+
+    with pytest.raises(errors.OutOfStep):
+        upgrade(sqlite.path, source)
+
+    assert sqlite.execute("SELECT x FROM t") == [(1,)]
+    Migrator(sqlite.path, source).repair(renamed=True)
+    assert upgrade(sqlite.path, source).outcomes == ()
+    assert sqlite.execute("SELECT x FROM t") == [(1,)]
+    assert names_in_ledger(sqlite) == (third,)
+    assert sqlite.ledgers().agreed == (1,)
+
+
 def test_another_directory_of_yoyos_keeps_its_row(sqlite: SQLiteUnderTest, folder, tmp_path):
     """Two directories may have the same versions there: nothing that ours makes exists, so it is applied."""
     theirs = tmp_path / "theirs"
@@ -164,6 +186,21 @@ def test_another_directory_of_yoyos_keeps_its_row(sqlite: SQLiteUnderTest, folde
     assert rollback(sqlite.path, source).applied == (1,)
     assert names_in_ledger(sqlite) == ("1_other",)
     assert listed(sqlite, str(theirs)) == "A"
+
+
+def test_another_directory_that_is_applied_later_keeps_its_row(sqlite: SQLiteUnderTest, folder, tmp_path):
+    """What is surely installed is no old name of it, so no note asks for a repair, and none removes the row."""
+    source = folder(FILES)
+    upgrade(sqlite.path, source)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "1_other.sql").write_text("CREATE TABLE other (x);")
+    yoyo(sqlite, "apply", str(theirs))
+
+    assert status(sqlite.path, source).notes == ()
+    Migrator(sqlite.path, source).repair(renamed=True)
+
+    assert names_in_ledger(sqlite) == ("1_a", "1_other")
 
 
 def test_a_name_as_yoyo_makes_it_is_recognised(sqlite: SQLiteUnderTest, folder):
@@ -200,7 +237,7 @@ def their_turn(sqlite: SQLiteUnderTest, source: str, turn: str, year: int = 2100
     exists, ledgers = "a" in sqlite.tables(), sqlite.ledgers()
     if turn == "upgrade":
         upgrade(sqlite.path, source)
-    elif turn == "rollback" and told(sqlite, source) == "A":
+    elif turn == "rollback" and told(sqlite, source) != "U":
         rollback(sqlite.path, source)
     elif turn == "rename":
         describe(source, NAMES[1 - NAMES.index(name)])
@@ -243,12 +280,12 @@ def test_every_history_of_three_tools_and_two_names_ends_in_agreement(tmp_path, 
         upgrade(sqlite.path, source)
         for year, turn in enumerate((first, *turns), 2100):
             their_turn(sqlite, source, turn, year)
-        if is_known_to_yoyo_only(sqlite, source):
-            continue
+        unsure = is_known_to_yoyo_only(sqlite, source)
         their_turn(sqlite, source, "rename")
 
         exists = "a" in sqlite.tables()
-        assert told(sqlite, source) == ("A" if exists else "U"), (first, turns)
+        opinion = told(sqlite, source)
+        assert opinion == ("A" if exists else "U") or (unsure and opinion == "?"), (first, turns)
         their_turn(sqlite, source, last)
 
         (name,) = (path.stem for path in Path(source).glob("1_?.sql"))

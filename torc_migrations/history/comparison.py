@@ -52,10 +52,12 @@ def _entry(migration: Migration, recorded: Recorded, told: Told) -> Entry:
     if verdict is Verdict.OUT_OF_STEP and recorded.yoyo_running:
         verdict = verdict_of(yoyo is not None)
     unsure_ids: tuple[str, ...] = ()
-    if told.unsure is not None:
-        unsure_ids = told.unsure.old_ids
-        if decide(sqlx, told.unsure.yoyo, told.unsure.log, has_sqlx_table=recorded.has_sqlx_table) is not verdict:
-            verdict, yoyo = Verdict.OUT_OF_STEP, told.unsure.yoyo
+    if (unsure := told.unsure) is not None:
+        differs = decide(sqlx, unsure.yoyo, unsure.log, has_sqlx_table=recorded.has_sqlx_table) is not verdict
+        if differs:
+            verdict, yoyo = Verdict.OUT_OF_STEP, unsure.yoyo
+        if differs or not (told.yoyo or told.log):
+            unsure_ids = unsure.old_ids
     half_done = _half_done(sqlx, yoyo, log) if log and recorded.running.keys().isdisjoint(told.keys) else None
     accepts, text = False, None
     if sqlx is not None and sqlx.checksum != migration.checksum:

@@ -36,8 +36,8 @@ class Told(NamedTuple):
     """What yoyo's ledger and log say of a migration, under all of its names.
 
     `yoyo` is the row that decides: that of the name which was written about last. `keys` are the hashes of its names.
-    `old_ids` are names of which something is left in the ledger, and nothing should be. `unsure` is what a name says of
-    which it is not known whether it is one of this migration's.
+    `old_ids` are names of which something is left in the ledger, and nothing should be. `unsure` is what a name says
+    that was written about later, and of which it is not known whether it is one of this migration's.
     """
 
     yoyo: YoyoRecord | None
@@ -89,8 +89,8 @@ def told_of(migration: Migration, recorded: Recorded, others: Sequence[OtherName
     old = tuple(other.id for other in ours if _is_left(other, recorded))
     if row is not None and told.yoyo is None:
         old = (*old, migration.id)
-    unsure = [other for other in others if other not in ours and other.key in recorded.yoyo]
-    if ours or row is not None or log or not unsure:
+    unsure = [each for each in others if each not in ours and each.key in recorded.yoyo and _is_newer(each, told)]
+    if not unsure:
         return told._replace(old_ids=old)
     ids = tuple(other.id for other in unsure)
     return told._replace(unsure=_told(recorded, [other.key for other in unsure], logs)._replace(old_ids=ids))
@@ -109,6 +109,11 @@ def _is_tied(other: OtherName, sqlx: SqlxRecord | None, log: Iterable[LogEntry],
         return True
     rows = {entry.sqlx_row for entry in log} | ({sqlx.identity} if sqlx is not None else set())
     return bool((rows & {entry.sqlx_row for entry in lines}) - {None, NO_ROW})
+
+
+def _is_newer(other: OtherName, told: Told) -> bool:
+    """Return whether a name was written about after all that is surely said of a migration."""
+    return not told.log or bool(other.log and other.log[-1].position > told.log[-1].position)
 
 
 def _plain(words: str) -> str:
