@@ -55,6 +55,11 @@ def one_line(text: str) -> str:
     return text.replace("\n", r"\n").replace("\r", r"\r")
 
 
+def reason_of(error: OSError | ValueError) -> str:
+    """Return why a file cannot be opened; Python raises a `ValueError` for a name that no file can have."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 def _escape(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDC9F:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from database_under_test import SQLiteUnderTest, ladder
 
-from torc_migrations import Migrator, status, upgrade
+from torc_migrations import Migrator, errors, status, upgrade
 
 posix = pytest.mark.skipif(os.name != "posix", reason="paths are told here as POSIX has them")
 
@@ -55,6 +55,19 @@ def test_path_need_not_be_utf8(tmp_path: Path, folder):
 
     assert upgrade(Path(path), folder(ladder(1))).applied == (1,)
     assert b"odd-\xff.db" in os.listdir(os.fsencode(tmp_path))
+
+
+@posix
+@pytest.mark.parametrize("name", ["a\0.db", "a\ud800.db"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, folder, name, kind):
+    """It is no database that is missing, and no error of Python's."""
+    path = kind(f"{tmp_path}/{name}")
+    for operation in (upgrade, status):
+        with pytest.raises(errors.UrlError, match="a path cannot hold") as failure:
+            operation(path, folder(ladder(1)))
+
+        assert failure.value.exit_code == 2
 
 
 @pytest.mark.parametrize("signs", [string.punctuation.replace("/", ""), "ü é 東"])

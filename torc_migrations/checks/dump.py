@@ -17,6 +17,7 @@ from torc_migrations.configured import open_session
 from torc_migrations.databases.sqlite.database import sqlite_only
 from torc_migrations.databases.sqlite.schemas.dumping import Dumped, dump_statements
 from torc_migrations.errors import BadDump, NotEmpty, SourceError
+from torc_migrations.formatting import reason_of
 from torc_migrations.history.planning import plan_exactly
 from torc_migrations.history.status import Status
 from torc_migrations.history.steps import Action, Direction, Plan, Report
@@ -129,8 +130,8 @@ def write_dump(made: Dump, file: str | os.PathLike[str]) -> None:
     try:
         with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as opened:
             opened.write(made.text)
-    except OSError as error:
-        raise SourceError(path, f"cannot write {path!r}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(path, f"cannot write {path!r}: {reason_of(error)}") from error
 
 
 def default_file(migrator: Migrator) -> str | None:
@@ -183,8 +184,8 @@ def _read(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             return file.read().replace("\r\n", "\n")
-    except OSError as error:
-        raise SourceError(path, f"cannot read {path!r}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(path, f"cannot read {path!r}: {reason_of(error)}") from error
 
 
 def upgrade_from_dump(migrator: Migrator, file: str | os.PathLike[str], *, observer: Observer | None = None) -> Report:

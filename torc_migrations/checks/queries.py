@@ -14,6 +14,7 @@ from torc_migrations.databases.sqlite.schemas.settling import with_end
 from torc_migrations.databases.sqlite.tuning.plans import can_be_explained
 from torc_migrations.databases.sqlite.tuning.queries import cut
 from torc_migrations.errors import SourceError
+from torc_migrations.formatting import reason_of
 from torc_migrations.indexes.recording import Query
 from torc_migrations.migrator import Migrator
 from torc_migrations.runs.scratch import run_up, scratch_database
@@ -60,8 +61,8 @@ def save_queries(queries: Iterable[Query], file: str | os.PathLike[str], version
         with open(path, "w", encoding="utf-8", newline="") as opened:
             head = _HEAD if version is None else _HEAD + _VERSION.format(version)
             opened.write("\n".join((head, *(f"{with_end(text)}\n" for text in texts))))
-    except OSError as error:
-        raise SourceError(path, f"cannot write {path!r}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(path, f"cannot write {path!r}: {reason_of(error)}") from error
     return len(texts)
 
 
@@ -106,8 +107,8 @@ def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
-    except OSError as error:
-        raise SourceError(path, f"cannot read {path!r}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(path, f"cannot read {path!r}: {reason_of(error)}") from error
 
 
 def _saved(text: bytes, queries: Iterable[SavedQuery]) -> Iterator[Saved]:

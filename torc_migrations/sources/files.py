@@ -10,6 +10,7 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING
 
 from torc_migrations.errors import SourceError
+from torc_migrations.formatting import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -114,8 +115,7 @@ def _directory_files(directory: str) -> list[File]:
     except NotADirectoryError as error:
         raise _not_a_directory(directory) from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error  # a NUL in the name is a ValueError
-        raise SourceError(directory, f"cannot read the directory {directory!r}: {reason}") from error
+        raise SourceError(directory, f"cannot read the directory {directory!r}: {reason_of(error)}") from error
     files.sort(key=_name)
     return files
 

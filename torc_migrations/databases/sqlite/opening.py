@@ -60,7 +60,7 @@ def _opened(database: DatabaseLike, lock_timeout: float, functions: Functions | 
     if isinstance(database, str):
         address = parse_url(database)
     elif isinstance(database, os.PathLike):
-        address = Address(os.fspath(database))
+        address = Address(os.fsdecode(database))
     elif hasattr(connection, "cursor"):
         driver = type(connection).__module__.partition(".")[0]
         raise UrlError(
@@ -100,6 +100,7 @@ def _borrowed(connection: sqlite3.Connection, lock_timeout: float, functions: Fu
 
 def _missing(address: Address, lock_timeout: float, functions: Functions | None) -> SQLiteDatabase:
     """Stand in for a file that does not exist, so that listing it does not create it."""
+    _refuse_impossible(address.path or "")
     directory = os.path.dirname(address.path or "") or "."
     if not os.path.isdir(directory):
         reason = f"there is no directory {masked(directory)!r} for the database {address.name!r}"
@@ -112,3 +113,13 @@ def _missing(address: Address, lock_timeout: float, functions: Functions | None)
     database = SQLiteDatabase(connect(Address(None)), address, lock_timeout=lock_timeout, functions=functions)
     database.is_missing = True
     return database
+
+
+def _refuse_impossible(path: str) -> None:
+    """Refuse what no file can be named."""
+    if "\0" in path:
+        raise UrlError(masked(path), "a path cannot hold a NUL")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise UrlError(masked(path), f"a path cannot hold {path[error.start]!r}") from error

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from torc_migrations.errors import SourceError
+from torc_migrations.formatting import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +25,8 @@ def write_files(directory: str, texts: Mapping[str, bytes]) -> tuple[str, ...]:
     """
     try:
         os.makedirs(directory, exist_ok=True)
-    except OSError as error:
-        raise SourceError(directory, f"cannot create the directory {directory!r}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(directory, f"cannot create the directory {directory!r}: {reason_of(error)}") from error
     written: list[str] = []
     try:
         for path, text in texts.items():
@@ -43,5 +44,5 @@ def _write_new(path: str, text: bytes, written: list[str]) -> None:
         with open(path, "xb") as file:
             written.append(path)
             file.write(text)
-    except OSError as error:
-        raise SourceError(path, f"cannot write {path!r}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(path, f"cannot write {path!r}: {reason_of(error)}") from error
