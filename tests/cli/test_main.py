@@ -84,6 +84,23 @@ def test_the_package_is_a_command(here: Path, migrations: Path) -> None:
 
 
 @pytest.mark.usefixtures("migrations")
+def test_standard_output_may_be_a_stream_of_text(here: Path) -> None:
+    """A program collects the output in a `StringIO`, and a notebook has a stream without bytes."""
+    script = python(
+        "import io, sys",
+        "from torc_migrations.cli import main",
+        "real, sys.stdout = sys.stdout, io.StringIO()",
+        "statuses = [main(['-d', 'app.db', *words]) for words in (['status'], ['upgrade', '--json'])]",
+        "text, sys.stdout = sys.stdout.getvalue(), real",
+        "print(statuses, text.splitlines()[0])",
+    )
+
+    result = run(script, here)
+
+    assert (result.out, "Traceback" in result.err) == ("[0, 0] 1/pending create book\n", False)
+
+
+@pytest.mark.usefixtures("migrations")
 def test_a_nul_in_an_argument_is_an_error_of_the_command_line(here: Path) -> None:
     """A program may pass what a shell cannot; no verb ends with a traceback."""
     script = python(

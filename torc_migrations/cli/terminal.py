@@ -85,8 +85,7 @@ class Terminal:
             return
         self.clear_line()
         try:
-            sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-            sys.stdout.buffer.flush()
+            _write_utf_8(sys.stdout, text)
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -173,6 +172,16 @@ def _print(text: str, end: str = "\n") -> None:
         print(text, file=sys.stderr, end=end, flush=True)
     except OSError:
         _abandon(sys.stderr)
+
+
+def _write_utf_8(stream: TextIO, text: str) -> None:
+    """Write a text in UTF-8; a stream of text alone, such as a `StringIO` or that of a notebook, gets it as it is."""
+    binary = getattr(stream, "buffer", None)
+    if binary is None:
+        stream.write(text)
+    else:
+        binary.write(text.encode("utf-8", "surrogateescape"))
+    (binary or stream).flush()
 
 
 def _abandon(stream: TextIO) -> None:
