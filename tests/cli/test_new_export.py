@@ -65,6 +65,23 @@ def test_new_names_files_as_sqlx_does(torc: Torc, here: Path, name: str) -> None
     assert masked(names_in(folder) - before) == expected
 
 
+def test_a_dependency_on_a_name_that_changes_is_noted(torc: Torc, here: Path) -> None:
+    """sqlx passes over the line; whoever reads it needs the new name."""
+    write_files(
+        here / "wild",
+        {"0001.a.sql": UP, "2_b.sql": "-- depends: 0001.a\nSELECT 2;\n", "3_c.sql": "-- depends: 2_b\nSELECT 3;\n"},
+    )
+
+    result = torc("-s", "wild", "export", "--layout", "sqlx", "out")
+
+    assert (result.status, names_in(here / "out")) == (0, {"1_a.sql", "2_b.sql", "3_c.sql"})
+    assert result.err == (
+        "note: wild/2_b.sql names 0001.a in `-- depends:`, which is 1_a in out: sqlx does not read that line, and this "
+        "package and yoyo refuse the directory until it is changed\n"
+    )
+    assert "depends on '0001.a', which is not in this directory" in torc("-s", "out", "status", "-d", "x.db").err
+
+
 @pytest.mark.skipif(shutil.which("sqlx") is None, reason="no sqlx on the PATH: `cargo install sqlx-cli` puts it there")
 @pytest.mark.parametrize("name", LIKE_SQLX)
 def test_the_recorded_names_are_those_of_sqlx(here: Path, name: str) -> None:

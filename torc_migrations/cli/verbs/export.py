@@ -57,11 +57,19 @@ def run(options: Namespace, terminal: Terminal) -> int:
             terminal.print_note(f"{hook.up.path} is left out: sqlx has no scripts that run after migrations")
     print_created(export(source, Layout(options.layout), options.directory), options, terminal)
     stems = zip(source.migrations, _stems(source, Layout(options.layout)), strict=True)
-    if options.layout == "yoyo" and (other := next(((each.id, stem) for each, stem in stems if each.id != stem), None)):
+    renamed = {each.id: stem for each, stem in stems if each.id != stem}
+    if renamed and options.layout == "yoyo":
+        old, new = next(iter(renamed.items()))
         terminal.print_note(
-            f"{other[0]} is {other[1]} now, which is another migration for yoyo: where it is installed, "
+            f"{old} is {new} now, which is another migration for yoyo: where it is installed, "
             f"upgrade with `--source {options.directory}` before yoyo"
         )
+    for migration in source.migrations:
+        for old in filter(renamed.__contains__, migration.depends):
+            terminal.print_note(
+                f"{migration.up.path} names {old} in `-- depends:`, which is {renamed[old]} in {options.directory}: "
+                "sqlx does not read that line, and this package and yoyo refuse the directory until it is changed"
+            )
     return 0
 
 
