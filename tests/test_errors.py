@@ -278,6 +278,17 @@ CASES = [
         "finish or undo it by hand, then type `torc-migrations repair 3 --mark`, or `--unmark`",
     ),
     Case(
+        OutOfStep(3, yoyo=True, sqlx=False, name="2_step"),
+        3,
+        "migration 3 is out of step: yoyo's ledger says installed, by the name 2_step, sqlx's says not installed, and "
+        "the log does not show which is right",
+        "if it was 2_step, call repair(renamed=True); else finish or undo it by hand, then call repair(3, mark=True) "
+        "or repair(3, unmark=True)",
+        {"version": 3, "yoyo": True, "sqlx": False, "name": "2_step"},
+        "if it was 2_step, type `torc-migrations repair --renamed`; else finish or undo it by hand, then type "
+        "`torc-migrations repair 3 --mark`, or `--unmark`",
+    ),
+    Case(
         HalfDone(3, path="sql/3_step.sql", done=2, line=5, rolls_back=False),
         3,
         "migration 3 has begun and has not ended: it stopped after statement 2 of sql/3_step.sql, before line 5",

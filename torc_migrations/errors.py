@@ -566,6 +566,7 @@ class OutOfStep(LedgerError):
         yoyo, sqlx: whether yoyo's ledger, and sqlx's, say that the migration is installed.
         there, lacking: what the migration makes, as `table job`: what of it the database has, and what it lacks.
         unknown: why that is not known, in a sentence, or None.
+        name: the name without a file that yoyo's ledger has, if that may be the old name of the migration; or None.
     """
 
     def __init__(
@@ -577,20 +578,26 @@ class OutOfStep(LedgerError):
         there: tuple[str, ...] = (),
         lacking: tuple[str, ...] = (),
         unknown: str | None = None,
+        name: str | None = None,
     ) -> None:
         self.yoyo = yoyo
         self.sqlx = sqlx
         self.there = there
         self.lacking = lacking
         self.unknown = unknown
+        self.name = name
         says = {True: "installed", False: "not installed"}
+        by_name = f", by the name {name}" if name else ""
+        renamed = f"if it was {name}, {{}}; else " if name else ""
         seen = f"; of what it makes, {_listed(there)} is there, and {_listed(lacking)} is not" if there else ""
         super().__init__(
             version,
-            f"migration {version} is out of step: yoyo's ledger says {says[yoyo]}, sqlx's says {says[sqlx]}, "
+            f"migration {version} is out of step: yoyo's ledger says {says[yoyo]}{by_name}, sqlx's says {says[sqlx]}, "
             f"and the log does not show which is right{seen}",
-            hint=f"finish or undo it by hand, then call repair({version}, mark=True) or repair({version}, unmark=True)",
-            command_hint="finish or undo it by hand, then type "
+            hint=renamed.format("call repair(renamed=True)")
+            + f"finish or undo it by hand, then call repair({version}, mark=True) or repair({version}, unmark=True)",
+            command_hint=renamed.format("type `torc-migrations repair --renamed`")
+            + "finish or undo it by hand, then type "
             f"`torc-migrations repair {version} --mark`, or `--unmark`",
         )
 

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from database_under_test import stock_yoyo
 from shell import PAIRS, Torc, everything_in, installed, query, tables, write_files
 
 AGREE = "the ledgers of yoyo and sqlx agree"
@@ -114,6 +115,23 @@ def test_what_cannot_be_told_is_left_to_a_person(torc: Torc, upgraded: Path, way
     assert f"torc-migrations -d app.db repair 4 {way}" in explained.out
     assert torc("-d", "app.db", "repair", "4", way).status == 0
     assert "out of step" not in torc("-d", "app.db", "doctor").out
+
+
+def test_what_only_stock_yoyo_has_applied_under_another_version_is_named_once(torc: Torc, here: Path) -> None:
+    """The old name is in the sentence and in the advice, and what the schema shows is said once."""
+    write_files(here / "migrations", {"1_a.sql": "CREATE TABLE a (x);", "2_b.sql": "INSERT INTO a VALUES (1);"})
+    assert stock_yoyo("apply", "-b", "-d", f"sqlite:///{here}/app.db", f"{here}/migrations").returncode == 0
+    (here / "migrations" / "2_b.sql").rename(here / "migrations" / "3_b.sql")
+
+    result = torc("-d", "app.db", "doctor")
+
+    assert (
+        "3 is out of step: yoyo's ledger says installed, by the name 2_b, sqlx's ledger says not installed; "
+        "the schema does not show whether its script has run\n"
+        "    if it was 2_b, type torc-migrations -d app.db repair --renamed; else finish or undo it by hand, then type "
+    ) in result.out
+    assert torc("-d", "app.db", "repair", "--renamed").status == 0
+    assert torc("-d", "app.db", "upgrade").status == 0
 
 
 def test_doctor_says_first_what_upgrade_would_say(torc: Torc, here: Path, upgraded: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from database_under_test import SQLiteUnderTest, ladder
-from other_tools import listed
+from other_tools import listed, yoyo
 
 from torc_migrations import Migrator, errors, rollback, status, upgrade
 
@@ -150,6 +150,55 @@ def test_another_file_in_its_place_is_pending(sqlite: SQLiteUnderTest, folder):
     assert upgrade(sqlite.path, source).applied == (2,)
     assert sqlite.ledgers().yoyo == ("1_a", "2_new", "3_b")
     assert sqlite.execute("SELECT x FROM a") == [(1,)]
+
+
+def test_what_stock_yoyo_alone_has_applied_is_known_by_its_words(sqlite: SQLiteUnderTest, folder):
+    """Its ledger has no checksum: what the script makes is there, so it is recorded and not run."""
+    source = folder({"1_a": "CREATE TABLE a (x);", "2_b-c": "CREATE TABLE b (x);"})
+    yoyo(sqlite, "apply", source)
+    rename(source, ("2_b-c", "3_b-c"))
+
+    report = upgrade(sqlite.path, source)
+
+    assert report.applied == ()
+    assert "all that it makes is there: table b" in report.plan.notes[0]
+    assert sqlite.ledgers().yoyo == ("1_a", "3_b-c")
+    assert sqlite.ledgers().agreed == (1, 3)
+    assert listed(sqlite, source) == "AA"
+
+
+@pytest.mark.parametrize("is_renamed", [True, False])
+def test_rows_that_stock_yoyo_alone_has_inserted_are_not_inserted_again(sqlite: SQLiteUnderTest, folder, is_renamed):
+    """The schema does not show whether the script has run: a person says so, and both answers work."""
+    source = folder({"1_a": "CREATE TABLE a (x);", "2_b": "INSERT INTO a VALUES (1);"})
+    yoyo(sqlite, "apply", source)
+    rename(source, ("2_b", "3_b"))
+
+    with pytest.raises(errors.OutOfStep) as failure:
+        upgrade(sqlite.path, source)
+
+    assert failure.value.name == "2_b"
+    assert sqlite.execute("SELECT x FROM a") == [(1,)]
+    repair = Migrator(sqlite.path, source).repair
+    repair(renamed=True) if is_renamed else repair(3, unmark=True)
+    assert upgrade(sqlite.path, source).applied == (() if is_renamed else (3,))
+    assert sqlite.ledgers().yoyo == (("1_a", "3_b") if is_renamed else ("1_a", "2_b", "3_b"))
+    assert sqlite.ledgers().sqlx == (1, 3)
+
+
+@pytest.mark.parametrize("files", [{"7_b": "CREATE TABLE b (x);"}, {"2_b": "CREATE TABLE b (x);", "7_b": "SELECT 1;"}])
+def test_another_directory_with_the_same_words_keeps_its_row(sqlite: SQLiteUnderTest, folder, tmp_path, files):
+    """Nothing of what the file makes is there, or two files have the words: it is applied, as before."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "20250101_b.sql").write_text("CREATE TABLE other (x);")
+    yoyo(sqlite, "apply", str(theirs))
+    source = folder(files)
+
+    assert upgrade(sqlite.path, source).applied == tuple(int(name[0]) for name in files)
+
+    assert sqlite.ledgers().yoyo == tuple(sorted(("20250101_b", *files)))
+    assert upgrade(sqlite.path, source).outcomes == ()
 
 
 def test_whoever_means_another_migration_applies_it_by_its_version(sqlite: SQLiteUnderTest, folder):

@@ -153,7 +153,7 @@ def _notes(
     for entry in unsettled:
         if entry.unsure_ids and not entry.out_of_step and entry.evidence is None:
             yield (
-                f"yoyo's ledger has {entry.unsure_ids[0]}, which has no file and the version of {entry.migration.id}; "
+                f"yoyo's ledger has {entry.unsure_ids[0]}, which has no file and may be {entry.migration.id}; "
                 "if it is its old name: `torc-migrations repair --renamed`"
             )
     for rename in renames:

@@ -134,6 +134,7 @@ def _out_of_step(entry: Entry) -> OutOfStep:
         there=found.there if found else (),
         lacking=found.lacking if found else (),
         unknown=found.unknown if found else None,
+        name=entry.unsure_ids[0] if entry.unsure_ids else None,
     )
 
 

@@ -48,7 +48,11 @@ class Told(NamedTuple):
 
 
 def find_other_names(source: Source, recorded: Recorded) -> Mapping[int, tuple[OtherName, ...]]:
-    """Find the names without a file in yoyo's ledger and log, by the version that they begin with."""
+    """Find the names without a file in yoyo's ledger and log, by the version of the migration that may have had them.
+
+    That is the version which a name begins with. Where no file and no row of sqlx's has it, and only stock yoyo has
+    written the name, it is that of the one migration with the same words.
+    """
     known = {migration.hash for migration in source.migrations}
     unknown = (recorded.yoyo.keys() | recorded.log.keys()) - known
     found: dict[int, tuple[OtherName, ...]] = {}
@@ -56,15 +60,32 @@ def find_other_names(source: Source, recorded: Recorded) -> Mapping[int, tuple[O
         return found
     rule = rule_for(migration.id for migration in source.migrations)
     versions = {migration.version for migration in source.migrations}
+    by_words: Mapping[str, int] | None = None
     for key in sorted(unknown):
         name = recorded.yoyo[key].id if key in recorded.yoyo else recorded.log[key][0].id
         read = None if name.endswith(_HALVES) else read_stem(name, rule)
-        if read is None or read[0] not in versions:
+        if read is None:
             continue
         log = _since_moved(recorded.log.get(key, ()), read[0], rule)
-        if log or key in recorded.yoyo:
-            found[read[0]] = (*found.get(read[0], ()), OtherName(key, name, read[1], log))
+        version = read[0] if read[0] in versions else None
+        if version is None and read[0] not in recorded.sqlx and not any(entry.is_ours for entry in log):
+            by_words = _versions_by_words(source, recorded) if by_words is None else by_words
+            version = by_words.get(_plain(read[1]))
+        if version is not None and (log or key in recorded.yoyo):
+            found[version] = (*found.get(version, ()), OtherName(key, name, read[1], log))
     return found
+
+
+def _versions_by_words(source: Source, recorded: Recorded) -> Mapping[str, int]:
+    """Return the migrations that sqlx's ledger lacks, by their words, without those that have the words of another."""
+    versions: dict[str, list[int]] = {}
+    for migration in source.migrations:
+        versions.setdefault(_plain(migration.description), []).append(migration.version)
+    return {
+        words: found[0]
+        for words, found in versions.items()
+        if words and not found[1:] and found[0] not in recorded.sqlx
+    }
 
 
 def _since_moved(log: Sequence[LogEntry], version: int, rule: NameRule) -> Sequence[LogEntry]:

@@ -133,11 +133,12 @@ class Entry:
             return f"{what} has begun and has not ended: it stopped {where} line {line}"
         if self.in_step or self.dirty:
             return None
-        if self.evidence is not None:
+        if self.evidence is not None and not self.out_of_step:
             return f"{version} was out of step, and is {self.verdict.value}: {self.evidence.sentence}"
         if self.out_of_step:
             name = f", by the name {self.unsure_ids[0]}" if self.unsure_ids else ""
-            return f"{version} is out of step: {_says('yoyo', self.yoyo)}{name}, {_says('sqlx', self.sqlx)}"
+            seen = f"; {self.evidence.sentence}" if self.evidence is not None else ""
+            return f"{version} is out of step: {_says('yoyo', self.yoyo)}{name}, {_says('sqlx', self.sqlx)}{seen}"
         if self.old_ids:
             names = ", ".join(self.old_ids)
             return f"{version} is {self.verdict.value}; yoyo's ledger still has it as {names}, until the next upgrade"

@@ -162,10 +162,12 @@ def _out_of_step(entry: Entry) -> Symptom:
     version, found = entry.migration.version, entry.evidence
     if not entry.out_of_step:
         return Symptom(entry.note or "", f"{_COMMAND} upgrade corrects the ledgers", version)
+    old = entry.unsure_ids[0] if entry.unsure_ids else None
+    renamed = f"if it was {old}, type {_COMMAND} repair --renamed; else " if old else ""
     return Symptom(
-        f"{entry.note}; {found.sentence if found else 'its tables were not looked at'}",
-        f"finish or undo it by hand, then type {_COMMAND} repair {version} --mark, or {_COMMAND} repair {version} "
-        "--unmark",
+        f"{entry.note}{'' if found else '; its tables were not looked at'}",
+        f"{renamed}finish or undo it by hand, then type {_COMMAND} repair {version} --mark, or {_COMMAND} repair "
+        f"{version} --unmark",
         version,
     )
 
