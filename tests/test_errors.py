@@ -518,6 +518,15 @@ CASES = [
         {"step": STEP, "path": None, "line": None, "statement": None},
         "nothing of 3 was kept; --allow-broken-schema keeps it as it is",
     ),
+    Case(
+        SchemaBroken(STEP, (("trigger t", "1 values for 2 columns"),), fires_on="a"),
+        6,
+        "while executing migration 3: trigger t does not work, and with it writing to a, which worked before: "
+        "1 values for 2 columns",
+        "nothing of 3 was kept; allow_broken_schema=True keeps it as it is",
+        {"fires_on": "a"},
+        "nothing of 3 was kept; --allow-broken-schema keeps it as it is",
+    ),
     Case(StepFailed("migration 3 failed"), 6, "migration 3 failed", None, {}),
     Case(
         DatabaseFailed("x.db", "database or disk is full"),

@@ -1063,6 +1063,7 @@ class SchemaBroken(StepFailed):
         broken: tuples of (what it is, why it does not work), as in ("view v", "no such table: main.a").
         path, line, column: the statement after which the first of them worked no more; None where it is not known.
         statement: its text.
+        fires_on: the table whose writes fire it, if the first of them is a trigger that the statement creates.
         kept: whether the script is done and recorded.
     """
 
@@ -1071,6 +1072,7 @@ class SchemaBroken(StepFailed):
         step: FailedStep,
         broken: tuple[tuple[str, str], ...],
         *,
+        fires_on: str | None = None,
         path: str | None = None,
         line: int | None = None,
         column: int | None = None,
@@ -1080,6 +1082,7 @@ class SchemaBroken(StepFailed):
     ) -> None:
         self.step = step
         self.broken = broken
+        self.fires_on = fires_on
         self.kept = kept
         self.path = path
         self.line = line
@@ -1088,8 +1091,11 @@ class SchemaBroken(StepFailed):
         title, reason = broken[0]
         more = f", and {len(broken) - 1} more" if broken[1:] else ""
         left = _what_is_left(step, kept=False)
+        what = f"{title} worked before and does not any more"
+        if fires_on is not None:
+            what = f"{title} does not work, and with it writing to {fires_on}, which worked before"
         super().__init__(
-            f"while executing {step.title}: {title} worked before and does not any more: {reason}{more}",
+            f"while executing {step.title}: {what}: {reason}{more}",
             frame=frame,
             hint=_DONE_ANYWAY if kept else f"{left}; allow_broken_schema=True keeps it as it is",
             command_hint=_DONE_ANYWAY if kept else f"{left}; --allow-broken-schema keeps it as it is",

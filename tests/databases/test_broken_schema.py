@@ -44,6 +44,24 @@ def test_key_to_a_table_that_was_renamed_and_dropped_is_refused(sqlite: SQLiteUn
     assert (sqlite.tables(), sqlite.ledgers().agreed) == (before, ())
 
 
+@pytest.mark.parametrize("drop", ["", "DROP TRIGGER t;\n"])
+def test_a_new_trigger_that_fails_is_not_said_to_have_worked(sqlite: SQLiteUnderTest, folder, drop):
+    """What has worked are the writes to its table, and after the script each of them would fail."""
+    sqlite.execute("CREATE TABLE a (x)", "CREATE TABLE log (x, y)")
+    if drop:
+        sqlite.execute("CREATE TRIGGER t AFTER DELETE ON a BEGIN DELETE FROM log; END")
+    trigger = "CREATE TRIGGER t AFTER DELETE ON a BEGIN INSERT INTO log (x, y) VALUES (old.x); END;"
+
+    with pytest.raises(errors.SchemaBroken) as failure:
+        upgrade(sqlite.path, folder({"1_b": drop + trigger}))
+
+    assert failure.value.fires_on == "a"
+    assert failure.value.statement == trigger
+    assert "trigger t does not work, and with it writing to a, which worked before: 1 values for 2 " in str(
+        failure.value
+    )
+
+
 def test_the_usual_rebuild_breaks_nothing(sqlite: SQLiteUnderTest, folder):
     """A new table that takes the name of the old one keeps every key, view and trigger alive."""
     sqlite.execute(PARENT, CHILD, "CREATE VIEW v AS SELECT a FROM p")

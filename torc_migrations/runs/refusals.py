@@ -85,8 +85,16 @@ def refuse_broken(session: Session, steps: Iterable[Step], after: Soundness, eff
     at = session.database.find_breaker(steps, broken[0])
     if at is None:
         raise SchemaBroken(steps[-1], facts)
+    is_made = broken[0].kind == "trigger" and at.statement.lstrip()[:6].lower() == "create"
     raise SchemaBroken(
-        at.step, facts, path=at.path, line=at.line, column=at.column, statement=at.statement, frame=at.frame
+        at.step,
+        facts,
+        fires_on=broken[0].table if is_made else None,
+        path=at.path,
+        line=at.line,
+        column=at.column,
+        statement=at.statement,
+        frame=at.frame,
     )
 
 
