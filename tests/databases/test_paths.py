@@ -70,6 +70,30 @@ def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, folder, name, k
         assert failure.value.exit_code == 2
 
 
+@posix
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [("x.db", "it is a link that leads to itself"), ("absent/y.db", "there is no directory")],
+)
+def test_a_link_to_where_no_file_can_be_is_refused(tmp_path: Path, folder, target, reason):
+    """`status` does not say of it that the next upgrade creates the database."""
+    (tmp_path / "x.db").symlink_to(tmp_path / target)
+    for operation in (status, upgrade):
+        with pytest.raises(errors.CannotOpen, match=reason):
+            operation(tmp_path / "x.db", folder(ladder(1)))
+
+
+@posix
+def test_a_link_to_a_file_that_is_missing_is_where_it_is_created(tmp_path: Path, folder):
+    """SQLite follows it, and so do we."""
+    (tmp_path / "x.db").symlink_to("y.db")
+
+    assert status(tmp_path / "x.db", folder(ladder(1))).pending
+    assert upgrade(tmp_path / "x.db", folder(ladder(1))).applied == (1,)
+
+    assert (tmp_path / "y.db").is_file()
+
+
 @pytest.mark.parametrize("signs", [string.punctuation.replace("/", ""), "ü é 東"])
 def test_url_may_hold_any_sign_in_percents(tmp_path: Path, folder, signs):
     """In a URL every sign can be written as its bytes in hexadecimal."""

@@ -394,6 +394,8 @@ def test_a_connection_of_another_driver_is_refused_by_name(source: Path) -> None
         ),
         ("SELECT unhex('00')", "no such function: unhex", (3, 40, 1), "3.41"),
         ("SELECT CONCAT('a', 'b')", "no such function: CONCAT", (3, 40, 1), "3.44"),
+        ("SELECT 1_000", 'unrecognized token: "1_000"', (3, 40, 1), "3.46"),
+        ("SELECT 1_000, $", 'unrecognized token: "$"', (3, 40, 1), None),
         ("INSERT INTO a VALUES (1) RETURNING x,", 'near ",": syntax error', (3, 40, 1), None),
         ("SELECT mine(x)", "no such function: mine", (3, 31, 0), None),
         ("INSERT INTO a VALUES (1) RETURNING x", "no such table: a", (3, 31, 0), None),

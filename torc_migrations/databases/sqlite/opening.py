@@ -101,7 +101,8 @@ def _borrowed(connection: sqlite3.Connection, lock_timeout: float, functions: Fu
 def _missing(address: Address, lock_timeout: float, functions: Functions | None) -> SQLiteDatabase:
     """Stand in for a file that does not exist, so that listing it does not create it."""
     _refuse_impossible(address.path or "")
-    directory = os.path.dirname(address.path or "") or "."
+    path = _end_of_link(address)
+    directory = os.path.dirname(path) or "."
     if not os.path.isdir(directory):
         reason = f"there is no directory {masked(directory)!r} for the database {address.name!r}"
         hint = "create the directory, or correct the path of the database"
@@ -113,6 +114,15 @@ def _missing(address: Address, lock_timeout: float, functions: Functions | None)
     database = SQLiteDatabase(connect(Address(None)), address, lock_timeout=lock_timeout, functions=functions)
     database.is_missing = True
     return database
+
+
+def _end_of_link(address: Address) -> str:
+    """Return the path at which SQLite creates the file: what a link points to."""
+    path = address.path or ""
+    end = os.path.realpath(path) if os.path.islink(path) else path
+    if os.path.islink(end):
+        raise CannotOpen(address.name, f"cannot open {address.name!r}: it is a link that leads to itself")
+    return end
 
 
 def _refuse_impossible(path: str) -> None:

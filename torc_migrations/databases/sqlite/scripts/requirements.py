@@ -33,6 +33,7 @@ _NEW_WORDS = (
     (r"\d_\d", (3, 46), "digits with underscores"),
     (r"\([^()]*\bORDER\s+BY\b[^()]*\)", (3, 44), "ORDER BY in an aggregate function"),
 )
+_NOT_UNDERSTOOD = r"syntax error|unknown table option|not currently supported|unrecognized token: \"\w*\d_\d"
 _NEW_FUNCTIONS = {
     **dict.fromkeys(("iif",), (3, 32)),
     **dict.fromkeys(("ceil", "floor", "ln", "log", "pow", "power", "sqrt", "exp", "pi", "trunc"), (3, 35)),
@@ -54,7 +55,7 @@ def needed_version(statement: str, reason: str, version: Sequence[int] = sqlite3
         if needed is None or tuple(version) >= needed:
             return None
         return f"{called[1]}() needs SQLite {needed[0]}.{needed[1]}, and this is SQLite {here}"
-    if not any(words in reason for words in ("syntax error", "unknown table option", "not currently supported")):
+    if not re.search(_NOT_UNDERSTOOD, reason):
         return None
     beginning = statement[:_LONGEST]
     for words, needed, feature in _NEW_WORDS:
