@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from torc_migrations.checks.branches.lock import chained_digest
 from torc_migrations.checks.findings import CheckFinding, CheckResult
+from torc_migrations.checks.overwriting import overwrite
 from torc_migrations.checks.schemas import made_by
 from torc_migrations.configured import open_session
 from torc_migrations.databases.sqlite.database import sqlite_only
@@ -127,11 +128,7 @@ def write_dump(made: Dump, file: str | os.PathLike[str]) -> None:
     path = os.fspath(file)
     if os.path.lexists(path) and _READ_HEAD.match(_read(path)) is None:
         raise BadDump(path, f"{path} exists, and is not a dump; it is left as it is")
-    try:
-        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as opened:
-            opened.write(made.text)
-    except (OSError, ValueError) as error:
-        raise SourceError(path, f"cannot write {path!r}: {reason_of(error)}") from error
+    overwrite(path, made.text.encode("utf-8", "surrogateescape"))
 
 
 def default_file(migrator: Migrator) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from torc_migrations.checks.findings import CheckFinding, CheckResult
+from torc_migrations.checks.overwriting import overwrite
 from torc_migrations.configured import open_session
 from torc_migrations.databases.results.queries import QueryTester, SavedQuery
 from torc_migrations.databases.sqlite.schemas.settling import with_end
@@ -56,13 +57,8 @@ def save_queries(queries: Iterable[Query], file: str | os.PathLike[str], version
         SourceError: the file cannot be written.
     """
     texts = sorted({query.sql.strip().rstrip(";") for query in queries if can_be_explained(query.sql)})
-    path = os.fspath(file)
-    try:
-        with open(path, "w", encoding="utf-8", newline="") as opened:
-            head = _HEAD if version is None else _HEAD + _VERSION.format(version)
-            opened.write("\n".join((head, *(f"{with_end(text)}\n" for text in texts))))
-    except (OSError, ValueError) as error:
-        raise SourceError(path, f"cannot write {path!r}: {reason_of(error)}") from error
+    head = _HEAD if version is None else _HEAD + _VERSION.format(version)
+    overwrite(os.fspath(file), "\n".join((head, *(f"{with_end(text)}\n" for text in texts))).encode())
     return len(texts)
 
 

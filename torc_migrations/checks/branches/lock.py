@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from torc_migrations.checks.findings import CheckFinding, CheckResult
+from torc_migrations.checks.overwriting import overwrite
 from torc_migrations.errors import SourceError
 from torc_migrations.sources.migration import Migration, Script
 from torc_migrations.sources.names import LOCK
@@ -130,8 +131,4 @@ def _read(path: str) -> str:
 
 
 def _write(path: str, line: str) -> None:
-    try:
-        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(line)
-    except OSError as error:
-        raise SourceError(path, f"cannot write {path!r}: {error.strerror}") from error
+    overwrite(path, line.encode("utf-8", "surrogateescape"))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torc_migrations.checks.overwriting import overwrite
 from torc_migrations.cli.context import make_migrator, settings_of
 from torc_migrations.cli.options import add_ignore, add_lock_timeout
-from torc_migrations.errors import BadArguments, SourceError
+from torc_migrations.errors import BadArguments
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
@@ -96,9 +97,5 @@ def _write(text: str, path: str, terminal: Terminal) -> None:
     if path == STANDARD_OUTPUT:
         terminal.print_exact(text)
         return
-    try:
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-    except OSError as error:
-        raise SourceError(path, f"cannot write {path!r}: {error.strerror}") from error
+    overwrite(path, text.encode())
     terminal.print_note(f"{path} was written")
