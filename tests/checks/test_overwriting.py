@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from shell import python
+from shell import python, run
 
 from torc_migrations.checks.overwriting import overwrite
 from torc_migrations.errors import SourceError
@@ -35,6 +35,30 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path):
     assert "SourceError: cannot write" in done.stderr
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["schema.sql"]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("dump schema.sql", "schema.sql"),
+        ("report --markdown r.md", "r.md"),
+        ("check lock --write", "migrations/migrations.lock"),
+    ],
+)
+def test_the_verbs_leave_the_old_file_on_a_full_disk(here: Path, migrations: Path, words: str, name: str):
+    """The dump and the lock are in a repository; the report may be the only one of what was reviewed."""
+    command = [*python()[:1], "-m", "torc_migrations", "-d", "app.db", *words.split()]
+    assert run(command, here).status in (0, 1)
+    old = (here / name).read_bytes()
+    (migrations / "0009_z.sql").write_text("CREATE TABLE z (x);")
+
+    done = subprocess.run(
+        command, cwd=here, capture_output=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+    )
+
+    assert b"cannot write" in done.stderr
+    assert old
+    assert (here / name).read_bytes() == old
 
 
 def test_a_link_and_the_permissions_stay(tmp_path: Path):
