@@ -29,6 +29,8 @@ PACKAGE = "torc_migrations"
 EXAMPLES = "30"  # of each property-based test
 MEMORY = 4 << 30  # bytes that the tests of one change may take
 SECONDS = 120  # that the tests of one change may take
+# Plain: pytest would load the package with a loader of its own, because there is a plugin for pytest in it.
+OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--assert=plain")
 
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
@@ -167,7 +169,7 @@ def passes(module: str, code: CodeType, tests: Sequence[str], seconds: int) -> b
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             signal.alarm(SECONDS)
             load_as(module, code)
-            os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests])))
+            os._exit(int(pytest.main([*OPTIONS, *tests])))
         finally:
             os._exit(99)
     return os.waitpid(child, 0)[1] == 0
