@@ -203,10 +203,11 @@ def test_a_down_script_that_leaves_a_key_to_no_table_is_found(tmp_path: Path) ->
     files = {
         "1_page.sql": "CREATE TABLE page (id INTEGER PRIMARY KEY, book INTEGER UNIQUE REFERENCES book (id));",
         "2_book.sql": "CREATE TABLE book (id INTEGER PRIMARY KEY); CREATE VIEW titles AS SELECT id FROM book;",
-        "2_book.rollback.sql": "DROP VIEW titles; DROP TABLE book;",
+        "2_book.rollback.sql": "DROP VIEW titles;\nDROP TABLE book;\n",
     }
     (finding,) = check_lint(Migrator(":memory:", write_files(tmp_path / "a", files)), has_database=False).findings
     assert finding.rule == "down-does-not-undo"
+    assert (finding.path, finding.line) == (str(tmp_path / "a" / "2_book.rollback.sql"), 2)
     assert "table page worked before and does not any more" in finding.message
 
     files["3_break.sql"] = "PRAGMA legacy_alter_table = ON;\nALTER TABLE book RENAME TO volume;"

@@ -35,13 +35,15 @@ class Trip:
     """One migration's way up, down and up again.
 
     `findings` are sentences about what a down leaves behind, drops or cannot undo, and whether the up can run again;
-    `notes` are about what may be right.
+    `notes` are about what may be right. `path` and `line` are those of the statement that fails, if one does.
     """
 
     version: int
     id: str
     findings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    path: str | None = None
+    line: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -159,6 +161,7 @@ class _RoundTripper:
         self._leniency = leniency
         self._marks: dict[str, int] = {}
         self._stale: dict[str, None] = {}
+        self._failed_at: tuple[str | None, int | None] = (None, None)
         self._irreversible: list[int] = []
         self._faults: dict[str, None] = {}
         self._needs_no_status = not (
@@ -182,7 +185,7 @@ class _RoundTripper:
             if number == len(migrations) - 1:
                 findings += self._new_faults(None)
             notes += map(stale_text, self._stale)
-            trips.append(Trip(migration.version, migration.id, tuple(findings), tuple(notes)))
+            trips.append(Trip(migration.version, migration.id, tuple(findings), tuple(notes), *self._failed_at))
             if not arrived:
                 break
         return RoundTrip(tuple(trips), untried, tuple(self._irreversible))
@@ -193,6 +196,7 @@ class _RoundTripper:
         faults = [self._all_faults()]
         self._marks.clear()
         self._stale.clear()
+        self._failed_at = (None, None)
         if error := self._perform(migration, Action.APPLY, changes):
             findings.append(f"its up script fails: {error}")
             return False
@@ -223,6 +227,7 @@ class _RoundTripper:
             plan = self._plan_alone(migration, action) if self._plans_alone else planner(status_by_schema(self._copy))
             Run(self._copy, planner, lambda _: None, group=0).perform(plan)
         except (BadScript, NotRehearsable, StepFailed) as error:
+            self._failed_at = (getattr(error, "path", None), getattr(error, "line", None))
             return error
         effects = cast("RecordedEffects", self._database.effects)
         self._marks.update(effects.marks)

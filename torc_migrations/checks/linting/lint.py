@@ -142,11 +142,12 @@ def _trip_findings(trip: RoundTrip, chosen: dict[int, Migration]) -> Iterator[Ch
         migration = chosen.get(each.version)
         if migration is None or migration.down is None:
             continue
+        down = migration.down.path
+        line = each.line if each.path == down else None
         for sentence in each.findings:
             if not sentence.startswith("its up script fails: "):
-                yield CheckFinding(
-                    CHECK, NOT_UNDONE, f"{migration.id}: {sentence}", migration.down.path, 1, version=each.version
-                )
+                message = f"{migration.id}: {sentence}"
+                yield CheckFinding(CHECK, NOT_UNDONE, message, down, line or 1, version=each.version)
 
 
 def _allowed(
