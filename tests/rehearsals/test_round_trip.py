@@ -46,6 +46,19 @@ def test_what_comes_back_is_no_finding(folder):
     assert result.as_text() == "6 of 6 migrations go up, down and up again\n"
 
 
+def test_what_a_later_migration_completes_is_not_logged(folder, caplog):
+    """Each migration runs alone here, and nothing is at an end after it."""
+    files = {
+        "1_key": "CREATE TABLE k (x REFERENCES t (a));",
+        "1_key.rollback": "DROP TABLE k;",
+        "2_make": "CREATE TABLE t (a PRIMARY KEY);",
+    }
+
+    round_trip(source=folder(files), allow_irreversible=True)
+
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize(
     ("up", "down", "found"),
     [

@@ -157,6 +157,7 @@ class _RoundTripper:
 
     def __init__(self, copy: Session, leniency: dict[str, bool]) -> None:
         self._copy = copy
+        copy.is_piecewise = True
         self._database = copy.database
         self._leniency = leniency
         self._marks: dict[str, int] = {}

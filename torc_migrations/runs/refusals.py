@@ -100,7 +100,7 @@ def refuse_broken(session: Session, steps: Iterable[Step], after: Soundness, eff
 
 def note_unfinished(session: Session) -> None:
     """Warn, at the end of a run, of what its scripts have created and does not work yet."""
-    if not session.made:
+    if not session.made or session.is_piecewise:
         return
     made, session.made = session.made, {}
     for each in session.database.find_unfinished(made):

@@ -36,6 +36,7 @@ class Session:
         feed: hears of what happens in a run.
         trial: what the migrations make, once that was looked up on a scratch database.
         made: by the lower names of what scripts have created, the step that did; it may wait for a later one to work.
+        is_piecewise: whether a run is a part of a longer one, at whose end only it shows what does not work yet.
         expected: how many instructions a rehearsal of the scripts has counted, or None.
         read_at: what `Database.last_change` was when the ledgers were read last.
     """
@@ -63,6 +64,7 @@ class Session:
         self.feed.attach(database)
         self.trial: Trial | None = None
         self.made: dict[str, str] = {}
+        self.is_piecewise = False
         self.expected: int | None = None
         self._reconnections = self._conflicts = 0
         self._original: Session | None = None  # whose database was copied
