@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torc_migrations.cli.context import settings_of, source_of
 from torc_migrations.cli.verbs.new import print_created
 from torc_migrations.errors import BadOrder, SourceError
-from torc_migrations.sources.converting.writing import write_files
+from torc_migrations.sources.converting.writing import write_directory
 from torc_migrations.sources.names import SUFFIXES, Layout
 from torc_migrations.sources.yoyo_names import first_difference
 
@@ -93,7 +93,7 @@ def export(source: Source, layout: Layout, directory: str) -> tuple[str, ...]:
         for name, sql in _files(migration, layout, stem).items()
     }
     texts |= {f"{hook.id}.sql": hook.up.sql for hook in source.hooks if layout is Layout.YOYO}
-    return write_files(directory, {os.path.join(directory, name): sql for name, sql in texts.items()})
+    return write_directory(directory, {os.path.join(directory, name): sql for name, sql in texts.items()})
 
 
 def _stems(source: Source, layout: Layout) -> list[str]:

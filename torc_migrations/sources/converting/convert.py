@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from torc_migrations.errors import BadDependency, DuplicateVersion, NotConvertible, Problem, SourceError
 from torc_migrations.sources.converting.results import Conversion, Converted
 from torc_migrations.sources.converting.tools import FLYWAY, YOYO, Directory, Unit, find_tool, read_units
-from torc_migrations.sources.converting.writing import write_files
+from torc_migrations.sources.converting.writing import write_directory
 from torc_migrations.sources.files import directories_with_sql, list_files
 from torc_migrations.sources.names import SUFFIXES, Layout
 from torc_migrations.sources.source import discover
@@ -53,7 +53,7 @@ def convert_directory(
     conversion = Conversion(name, tool, tuple(kept), problems, notes, _adoption(tool, output or "NEW"))
     if output is None:
         return conversion
-    return replace(conversion, written=write_files(output, dict(_files(kept))))
+    return replace(conversion, written=write_directory(output, dict(_files(kept))))
 
 
 def _check_places(directory: str, output: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,34 @@ def write_files(directory: str, texts: Mapping[str, bytes]) -> tuple[str, ...]:
             with suppress(OSError):
                 os.unlink(path)
         raise
+    return tuple(texts)
+
+
+def write_directory(directory: str, texts: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Write files into a directory that is new or empty. A new one is made under another name, and renamed at the end.
+
+    So it is there as a whole, or, where the process was killed, not at all.
+
+    Args:
+        directory, texts: as for `write_files`.
+
+    Raises:
+        SourceError: as for `write_files`.
+    """
+    if os.path.lexists(directory):
+        return write_files(directory, texts)
+    made = f"{directory.rstrip(os.sep)}.{os.getpid()}.new"
+    try:
+        write_files(made, {os.path.join(made, os.path.relpath(path, directory)): text for path, text in texts.items()})
+        os.rename(made, directory)
+    except SourceError as error:
+        raise SourceError(
+            error.source.replace(made, directory), str(error).replace(made, directory)
+        ) from error.__cause__
+    except OSError as error:
+        raise SourceError(directory, f"cannot create the directory {directory!r}: {reason_of(error)}") from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
     return tuple(texts)
 
 
