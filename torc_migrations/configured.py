@@ -182,7 +182,12 @@ class Configured:
         status = status or status_by_schema(session)
         if self.source is None:
             session.refuse_other_schema(status)
-        return planner(status)
+        plan = planner(status)
+        if plan.steps or not (missing := session.why_empty()):
+            return plan
+        from dataclasses import replace
+
+        return replace(plan, notes=(*plan.notes, missing))
 
 
 # What the packages above do with a migrator; its users have its methods.

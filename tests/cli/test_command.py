@@ -287,6 +287,10 @@ def test_the_help_begins_with_the_verbs(torc: Torc) -> None:
             "rollback --rehearse",
             "error: rollback does not take '--rehearse'\nhint: use `torc-migrations rehearse --roll",
         ),
+        (
+            "apply 3 --rehearse",
+            "error: apply does not take '--rehearse'\nhint: use `torc-migrations rehearse --target VERSION`\n",
+        ),
         ("doctor --trust yoyo", "error: doctor does not take '--trust'\nhint: use `torc-migrations repair --trust`\n"),
         ("upgrade 3", "error: upgrade does not take '3'\nhint: use --target 3\n"),
         ("run 3", "error: run does not take '3'\nhint: use --target 3\n"),

@@ -202,6 +202,10 @@ def test_a_mistyped_database_is_named(torc: Torc, here: Path, migrations: Path) 
     assert (listed.status, listed.err) == (0, "note: there is no database 'typo.db' yet; upgrade creates it\n")
     assert json.loads(as_json.out)["notes"] == ["there is no database 'typo.db' yet; upgrade creates it"]
     assert "; there is no database 'typo.db' yet\n" in diagnosed.out
+    for words in ("rollback", "rollback --target 0 --yes", "rollback --dry-run"):
+        rolled_back = torc("-d", "typo.db", *words.split())
+        assert rolled_back.out == "No migrations available to revert\n"
+        assert (rolled_back.status, rolled_back.err) == (0, "note: there is no database 'typo.db' yet\n")
     assert not (here / "typo.db").exists()
     torc("-d", "typo.db", "upgrade")
     assert torc("-d", "typo.db", "status").err == ""

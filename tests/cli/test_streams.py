@@ -188,7 +188,7 @@ def test_rolling_back_everything_needs_yes_without_a_terminal(here: Path, torc: 
 
     refused = torc("-d", "app.db", *words.split())
 
-    assert (empty.status, empty.err) == (0, "")
+    assert (empty.status, empty.err) == (0, "note: there is no database 'none.db' yet\n")
     assert refused.status == 2
     assert refused.err == (
         f"error: rollback {shown} deletes everything that 3 migrations have created\nhint: pass --yes to confirm it\n"

@@ -157,6 +157,23 @@ def test_names_that_are_only_numbers_are_told_what_is_missing(named):
     assert "name the files VERSION_DESCRIPTION.sql" in (failure.value.hint or "")
 
 
+@pytest.mark.parametrize(("down", "up"), [("1_a.down.sql", "1_a.up.sql"), ("1_a.rollback.sql", "1_a.sql")])
+def test_a_down_script_alone_is_told_which_up_script_is_missing(named, down, up):
+    """Its name is right."""
+    with pytest.raises(SourceError, match="there is no migration in") as failure:
+        discover(named(down))
+
+    assert failure.value.hint == f"{down!r} is a down script, and its up script, {up!r}, is missing"
+
+
+def test_a_down_script_without_a_version_is_told_what_is_missing(named):
+    """An up script of that name would not be read either."""
+    with pytest.raises(SourceError, match="there is no migration in") as failure:
+        discover(named("a.down.sql"))
+
+    assert "name the files VERSION_DESCRIPTION.sql" in (failure.value.hint or "")
+
+
 def test_sql_in_subdirectories_only_is_told_where_it_is(tmp_path):
     """A source whose SQL is one level deeper is an error that names the directories."""
     for year in ("2024", "2025"):

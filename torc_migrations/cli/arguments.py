@@ -76,6 +76,7 @@ _FOREIGN_OPTIONS = {
 _MOVED = {
     ("upgrade", "--rehearse"): "rehearse",
     ("rollback", "--rehearse"): "rehearse --rollback",
+    ("apply", "--rehearse"): "rehearse --target VERSION",
     ("doctor", "--trust"): "repair --trust",
     ("upgrade", "--round-trip"): "rehearse --round-trip",
 }

@@ -151,6 +151,8 @@ def print_plan(plan: Plan, options: Namespace, terminal: Terminal) -> None:
     for step in plan.steps:
         if step.is_hook:
             terminal.print_note(f"{step.name} would be run")
+    for note in plan.notes:
+        terminal.print_note(note)
 
 
 def print_end(report: Report, options: Namespace, terminal: Terminal) -> None:

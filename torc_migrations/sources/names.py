@@ -121,6 +121,12 @@ def read_names(source: str, files: list[File]) -> Names:
     return Names(layout, named, kinds.hooks, (*ignored, *reader.notes), warnings)
 
 
+def up_of(name: str) -> str | None:
+    """Return the name of the up file of a down file that has a version, or None for another file."""
+    ups = (name.removesuffix(down) + up for up, down in SUFFIXES.values() if name.endswith(down))
+    return next((up for up in ups if up.partition("_")[0].isdigit()), None)
+
+
 def _by_kind(files: list[File]) -> _Kinds:
     kinds = _Kinds()
     simples, ups, downs, rollbacks = kinds.simples, kinds.ups, kinds.downs, kinds.rollbacks

@@ -11,7 +11,7 @@ from torc_migrations.errors import BadDependency, BadScript, DuplicateVersion, M
 from torc_migrations.sources.checksums import checksum, yoyo_hash
 from torc_migrations.sources.files import File, directories_with_sql, find_no_files, has_directory_each, list_files
 from torc_migrations.sources.migration import Migration, Script
-from torc_migrations.sources.names import Layout, Named, read_names
+from torc_migrations.sources.names import Layout, Named, read_names, up_of
 from torc_migrations.sources.one_file_formats import one_file_note
 
 if TYPE_CHECKING:
@@ -118,7 +118,9 @@ def _no_migration(name: str, files: list[File], source: object) -> SourceError:
     """Return the error for a source without a migration, which says where the SQL is that was not read."""
     sql = [file for file, _ in files if file.lower().endswith(".sql")]
     hint, command_hint = "`torc-migrations new DESCRIPTION` writes one", None
-    if sql:
+    if sql and (up := up_of(sql[0])):
+        hint = f"{sql[0]!r} is a down script, and its up script, {up!r}, is missing"
+    elif sql:
         hint = (
             f"{sql[0]!r} is no name of a migration: name the files VERSION_DESCRIPTION.sql, as 0001_create_users.sql; "
             "the version is a number"
