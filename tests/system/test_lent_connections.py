@@ -341,18 +341,22 @@ try:
     sys.modules["sqlite3.dbapi2"] = pysqlite3.dbapi2
     sqlite3 = pysqlite3
 except ImportError:
-    for name in ("BUSY_SNAPSHOT", "LOCKED_SHAREDCACHE", "READONLY_DBMOVED"):
+    for name in ("BUSY_SNAPSHOT", "CONSTRAINT_FOREIGNKEY", "LOCKED_SHAREDCACHE", "READONLY_DBMOVED"):
         delattr(sqlite3, f"SQLITE_{name}")
 import torc_migrations
 from torc_migrations import errors
 source, path = sys.argv[1:]
 assert torc_migrations.upgrade(path, source).applied == (1, 2)
-open(source + "/3_c.sql", "w").write("CREATE TABLE c (x); INSERT INTO nowhere VALUES (1);")
-try:
-    torc_migrations.upgrade(path, source)
-except errors.ExecutionFailed as error:
-    print(error)
 holder = sqlite3.connect(path, isolation_level=None)
+holder.execute("CREATE VIEW v AS SELECT * FROM a")
+key = "CREATE TABLE p (i PRIMARY KEY); CREATE TABLE k (i REFERENCES p (i)); INSERT INTO k VALUES (1);"
+wrong = ("CREATE TABLE c (x); INSERT INTO nowhere VALUES (1);", key, "-- foreign-keys: on\\n" + key, "DROP TABLE a;")
+for script in wrong:
+    open(source + "/3_c.sql", "w").write(script)
+    try:
+        torc_migrations.upgrade(path, source)
+    except errors.StepFailed as error:
+        print(error)
 holder.execute("BEGIN IMMEDIATE")
 try:
     torc_migrations.upgrade(path, source, lock_timeout=0.2)
@@ -364,11 +368,17 @@ assert torc_migrations.rehearse(path, source, operation="rollback", target=2).as
 
 
 def test_another_driver_in_the_place_of_sqlite3_does(tmp_path: Path, source: Path) -> None:
-    """A script that fails, and a database that is locked, are what they are."""
+    """Scripts that fail or break something, and a database that is locked, are what they are."""
     words = [sys.executable, "-c", LESSER_DRIVER, str(source), str(tmp_path / "x.db")]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
 
-    assert done.stdout == "while executing migration 3: no such table: nowhere\nlocked\n", done.stderr
+    assert done.stdout.replace("while executing migration 3: ", "").splitlines() == [
+        "no such table: nowhere",
+        "1 foreign key violation: row 1 of k points to no row of p",
+        "FOREIGN KEY constraint failed",
+        "view v worked before and does not any more: no such table: main.a",
+        "locked",
+    ], done.stderr
 
 
 def test_a_connection_of_another_driver_is_refused_by_name(source: Path) -> None:
@@ -394,6 +404,13 @@ def test_a_connection_of_another_driver_is_refused_by_name(source: Path) -> None
         ),
         ("SELECT unhex('00')", "no such function: unhex", (3, 40, 1), "3.41"),
         ("SELECT CONCAT('a', 'b')", "no such function: CONCAT", (3, 40, 1), "3.44"),
+        ("CREATE VIRTUAL TABLE f ...", 'unrecognized option: "contentless_delete"', (3, 40, 1), "3.43"),
+        ("CREATE VIRTUAL TABLE f ...", 'unrecognized option: "locale"', (3, 46, 0), "3.47"),
+        ("CREATE VIRTUAL TABLE f ...", 'unrecognized option: "locale"', (3, 47, 0), None),
+        ("CREATE VIRTUAL TABLE f ...", 'unrecognized option: "mine"', (3, 40, 1), None),
+        ("CREATE VIRTUAL TABLE f ...", "no such tokenizer: trigram", (3, 31, 0), "3.34"),
+        ("CREATE TRIGGER ... RAISE(ABORT, 'a' || new.x)", 'near "||": syntax error', (3, 40, 1), "3.47"),
+        ("CREATE TRIGGER ... RAISE(ABORT, 'it''s') ENDE", 'near "ENDE": syntax error', (3, 40, 1), None),
         ("SELECT 1_000", 'unrecognized token: "1_000"', (3, 40, 1), "3.46"),
         ("SELECT 1_000, $", 'unrecognized token: "$"', (3, 40, 1), None),
         ("INSERT INTO a VALUES (1) RETURNING x,", 'near ",": syntax error', (3, 40, 1), None),

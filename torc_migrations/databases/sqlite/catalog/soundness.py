@@ -244,7 +244,7 @@ def _why_not(database: SQLiteConnection, sql: str) -> str | None:
         # Another text each time: sqlite3 keeps prepared statements, and SQLite does not prepare an EXPLAIN again.
         database.execute(f"EXPLAIN {sql} -- {next(_NUMBERS)}").fetchone()
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_ERROR:
+        if primary_code(error) != sqlite3.SQLITE_ERROR:
             raise
         return str(error)
     return None

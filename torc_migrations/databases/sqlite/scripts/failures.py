@@ -31,6 +31,7 @@ _NAMED_WORD = re.compile(
     r'near "(.+)": syntax error\Z|unrecognized token: "(.+)"\Z|no such (?:table|column|index|view): (?:\w+\.)?(\w+)\Z',
     re.DOTALL,
 )
+_KEY_VIOLATED = "FOREIGN KEY constraint failed"
 _MOST_TO_PARSE = 100_000  # bytes of a statement, which is parsed up to 20 times: 0.1 s
 _NO_SCHEMA = re.compile(r"unknown database (\w+)|no such table: (\w+)\.")
 
@@ -110,10 +111,9 @@ def _extend_hint(
     failure: ExecutionFailed, script: Script, effects: ScriptEffects, statement: Statement, error: Exception
 ) -> None:
     reason = failure.reason
-    code = getattr(error, "sqlite_errorcode", 0)
-    if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY and script.directives.foreign_keys:
+    if str(error) == _KEY_VIOLATED and script.directives.foreign_keys:
         failure.suggest_foreign_keys("off")
-    elif code & 0xFF == sqlite3.SQLITE_CONSTRAINT and effects.flow.puts_back(statement.text):
+    elif isinstance(error, sqlite3.IntegrityError) and effects.flow.puts_back(statement.text):
         failure.suggest_foreign_keys("on")
     if _NEEDS_NO_TRANSACTION.search(reason) or (_CHECKPOINT.search(statement.text) and "locked" in reason):
         failure.extend_hint(OUTSIDE_HINT)

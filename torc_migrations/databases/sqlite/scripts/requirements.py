@@ -32,6 +32,7 @@ _NEW_WORDS = (
     (r"\bIS\s+(?:NOT\s+)?DISTINCT\s+FROM\b", (3, 39), "IS DISTINCT FROM"),
     (r"\d_\d", (3, 46), "digits with underscores"),
     (r"\([^()]*\bORDER\s+BY\b[^()]*\)", (3, 44), "ORDER BY in an aggregate function"),
+    (r"\bRAISE\s*\(\s*\w+\s*,(?!\s*'(?:[^']|'')*'\s*\))", (3, 47), "expressions in RAISE"),
 )
 _NOT_UNDERSTOOD = r"syntax error|unknown table option|not currently supported|unrecognized token: \"\w*\d_\d"
 _NEW_FUNCTIONS = {
@@ -45,16 +46,28 @@ _NEW_FUNCTIONS = {
     **dict.fromkeys(("if", "unistr"), (3, 48)),
 }
 
+_NEW_OPTIONS = {
+    "contentless_delete": (3, 43),
+    "tokendata": (3, 45),
+    **dict.fromkeys(("contentless_unindexed", "locale"), (3, 47)),
+}
+# By what SQLite says where it does not know a name, and what is said behind the name.
+_NEW_NAMES = (
+    (r"no such function: (\w+)", _NEW_FUNCTIONS, "()"),
+    (r'unrecognized option: "(\w+)"', _NEW_OPTIONS, " as an option of FTS5"),
+    (r"no such tokenizer: (\w+)", {"trigram": (3, 34)}, " as a tokenizer of FTS5"),
+)
+
 
 def needed_version(statement: str, reason: str, version: Sequence[int] = sqlite3.sqlite_version_info) -> str | None:
     """Return which version of SQLite a statement needs, in words, if it failed because this one is older."""
     here = ".".join(map(str, version))
-    called = re.match(r"no such function: (\w+)", reason)
-    if called:
-        needed = _NEW_FUNCTIONS.get(called[1].lower())
-        if needed is None or tuple(version) >= needed:
-            return None
-        return f"{called[1]}() needs SQLite {needed[0]}.{needed[1]}, and this is SQLite {here}"
+    for pattern, versions, what in _NEW_NAMES:
+        if found := re.match(pattern, reason):
+            needed = versions.get(found[1].lower())
+            if needed is None or tuple(version) >= needed:
+                return None
+            return f"{found[1]}{what} needs SQLite {needed[0]}.{needed[1]}, and this is SQLite {here}"
     if not re.search(_NOT_UNDERSTOOD, reason):
         return None
     beginning = statement[:_LONGEST]

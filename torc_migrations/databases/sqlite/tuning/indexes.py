@@ -60,14 +60,14 @@ def _plain(connection: sqlite3.Connection) -> Iterator[None]:
     """Set a connection as sqlite-utils needs it, rows as tuples and no `autocommit`, and restore it at the end."""
     factory = connection.row_factory
     connection.row_factory = None
-    if sys.version_info >= (3, 12):
+    if sys.version_info >= (3, 12) and hasattr(connection, "autocommit"):  # other drivers have none
         autocommit = connection.autocommit
         connection.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL
     try:
         yield
     finally:
         connection.row_factory = factory
-        if sys.version_info >= (3, 12):
+        if sys.version_info >= (3, 12) and hasattr(connection, "autocommit"):
             connection.autocommit = autocommit
 
 
