@@ -590,3 +590,13 @@ def test_a_migration_takes_few_queries_and_leaves_no_error_in_the_log(database, 
     written = log.read_bytes()[before:].decode()
     assert written.count("ERROR:") <= 1
     assert written.count("LOG:  statement:") <= 18 * 10 + 20
+
+
+def test_what_an_extension_makes_is_not_the_users(postgresql_database: PostgreSQLUnderTest, folder):
+    """Its functions and tables come and go with it."""
+    source = folder({"1_ext": "CREATE EXTENSION pgcrypto;", "1_ext.rollback": "SELECT 1;"})
+    migrator = Migrator(postgresql_database.url, source)
+
+    assert migrator.rehearse().schema.added == ("extension pgcrypto",)
+    assert migrator.round_trip().findings[0] == "1: its down script leaves extension pgcrypto behind"
+    assert len(migrator.round_trip().findings) == 2  # and it cannot be made again

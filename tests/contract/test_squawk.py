@@ -54,6 +54,16 @@ def test_pending_scripts_are_read_with_file_line_and_column(migrator: Migrator) 
     assert [each.version for each in migrator.status().pending] == [2, 3]
 
 
+def test_a_cr_alone_ends_a_line_for_squawk(migrator: Migrator, tmp_path: Path) -> None:
+    """As in files of old Macs; the server ends a comment there too."""
+    text = "-- pages\rSELECT 1;\rALTER TABLE book ADD COLUMN pages BIGINT NOT NULL;\r"
+    (tmp_path / "migrations" / "2_pages.sql").write_bytes(text.encode())
+
+    (found,) = (each for each in check_lint(migrator).findings if each.rule == "squawk-adding-required-field")
+
+    assert (found.line, found.column) == (3, 1 + text.splitlines()[2].index("ADD COLUMN"))
+
+
 def test_a_script_outside_a_transaction_is_read_as_one(migrator: Migrator, tmp_path: Path) -> None:
     """CREATE INDEX CONCURRENTLY is right there, and wrong in a transaction."""
     rule = "squawk-ban-concurrent-index-creation-in-transaction"

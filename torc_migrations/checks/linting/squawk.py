@@ -63,9 +63,9 @@ def find_squawk() -> str | None:
 
 
 def _finding(migration: Migration, script: Script, found: dict[str, object]) -> CheckFinding:
-    """Return a finding of ours; squawk counts lines from 0, and columns in bytes."""
+    """Return a finding of ours; squawk counts lines from 0, also behind a CR alone, and columns in bytes."""
     number = int(str(found["line"]))
-    line = script.sql.split(b"\n")[number]
+    line = next(iter(script.sql.splitlines()[number:]), b"")
     before = line[: int(str(found["column"]))]
     return CheckFinding(
         CHECK,
