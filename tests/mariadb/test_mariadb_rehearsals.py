@@ -83,6 +83,9 @@ def test_the_keys_hold_on_the_copy(shop):
         "SET GLOBAL max_connections = 7;",
         "GRANT SELECT ON book TO root@localhost;",
         "CREATE DATABASE other_one;",
+        "FLUSH TABLES;",
+        "REVOKE SELECT ON book FROM root@localhost;",
+        "EXECUTE IMMEDIATE 'GRANT SELECT ON book TO root@localhost';",
     ],
 )
 def test_what_has_an_effect_outside_of_the_copy_is_refused(shop, script):
@@ -96,6 +99,15 @@ def test_what_has_an_effect_outside_of_the_copy_is_refused(shop, script):
     assert (failure.value.path.rpartition("/")[2], failure.value.line) == ("2_change.sql", 1)
     assert database.execute("SELECT COUNT(*) FROM book") == [(1,)]
     assert database.execute(COPIES) == []
+
+
+def test_names_that_are_like_such_words_are_names(shop):
+    """Columns are called `revoked` and `grant_type` in many applications."""
+    database, folder = shop
+    columns = "revoked BOOLEAN, grant_type INT, flush INT, killed INT, `grant` INT, `use` INT COMMENT 'do not use it'"
+    script = f"CREATE TABLE token ({columns});\nINSERT INTO token (grant_type) VALUES (1);"
+
+    assert rehearse(database.url, folder({"2_token": script})).report.applied == (2,)
 
 
 def test_a_program_that_names_the_database_is_not_copied(shop):

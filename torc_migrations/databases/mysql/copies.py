@@ -57,12 +57,15 @@ _OURS = (
 _DEFINER = re.compile(r"\bDEFINER=(?:`[^`]*`|\S+?)@(?:`[^`]*`|\S+)\s*")
 _DROPS = re.compile(r"\bdrop\s+table\b([^;]*)", re.IGNORECASE)
 _COMMENTS = re.compile(r"(?:--[ \t]|#)[^\n]*|/\*(?!M?!).*?\*/", re.DOTALL)
-# What has an effect on the server and not on the copy alone, also in a text that is prepared.
+# What has an effect on the server and not on the copy alone, also in a text that is prepared. What can also be a name
+# is looked for where a statement or a text begins; reserved words are names in backquotes only.
 _SERVER_WIDE = re.compile(
-    r"\b(?:use\s+[`\w]|(?:create|alter|drop|rename)\s+(?:or\s+replace\s+)?(?:user|role|database|schema|server|tablespace)"
-    r"|grant|revoke|flush|set\s+(?:global|password|default\s+role)|(?:un)?install\s+(?:plugin|soname|component)"
-    r"|into\s+(?:outfile|dumpfile)|kill|shutdown|purge|change\s+master|reset\s+(?:master|slave|replica))"
-    r"|@@global\.",
+    r"(?<![\w$`.@])(?P<words>(?:create|alter|drop|rename)\s+(?:or\s+replace\s+)?"
+    r"(?:user|role|database|schema|server|tablespace)\b|(?:grant|revoke|kill|purge)\s+[\w`'\"]"
+    r"|set\s+(?:global|password|default\s+role)\b|(?:un)?install\s+(?:plugin|soname|component)\b"
+    r"|into\s+(?:outfile|dumpfile)\b|change\s+master\b|reset\s+(?:master|slave|replica)\b)"
+    r"|(?:\A|[;'\"]|\b(?:begin|do|else|then)\b)\s*(?P<begins>(?:flush|shutdown)\b|use\s+(?:`[^`]+`|\w+)\s*(?:[;'\"]|\Z))"
+    r"|(?P<variable>@@global\.)",
     re.IGNORECASE,
 )
 
@@ -256,7 +259,9 @@ def refuse_server_wide(database: Copied, step: Step) -> None:
     if (at := names_database(plain, others)) is not None:
         reason = "it names another database, which is not copied"
     elif found := _SERVER_WIDE.search(plain):
-        at, reason = found.start(), f"{' '.join(found[0].split()[:2]).upper()} has an effect outside of the copy"
+        named = str(found.lastgroup)
+        words = " ".join(re.findall(r"[\w@.]+", found[named])[:2])
+        at, reason = found.start(named), f"{words.upper()} has an effect outside of the copy"
     else:
         return
     raise not_rehearsable(step, script, len(text[:at].encode()), reason)

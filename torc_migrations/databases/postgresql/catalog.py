@@ -45,7 +45,7 @@ SELECT_COLUMNS = f"""
     LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
     WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
-    AND {_ours('pg_class', 'c')}
+    AND {_ours("pg_class", "c")}
     ORDER BY n.nspname, c.relname, a.attnum
 """
 # The kind, the schema, the name, the definition, and the table that it belongs to, with the number of that.
@@ -55,20 +55,20 @@ SELECT_OBJECTS = f"""
     JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
     JOIN pg_catalog.pg_class t ON t.oid = x.indrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = i.relnamespace
-    WHERE {_ours('pg_class', 't')}
+    WHERE {_ours("pg_class", "t")}
     UNION ALL
     SELECT 'constraint', n.nspname, t.relname || '.' || k.conname, pg_get_constraintdef(k.oid), t.relname, t.oid::bigint
     FROM pg_catalog.pg_constraint k
     JOIN pg_catalog.pg_class t ON t.oid = k.conrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
-    WHERE {_ours('pg_class', 't')}
+    WHERE {_ours("pg_class", "t")}
     UNION ALL
     SELECT 'trigger', n.nspname, g.tgname, pg_get_triggerdef(g.oid), t.relname, t.oid::bigint
     FROM pg_catalog.pg_trigger g
     JOIN pg_catalog.pg_class t ON t.oid = g.tgrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
     WHERE NOT g.tgisinternal
-    AND {_ours('pg_class', 't')}
+    AND {_ours("pg_class", "t")}
     UNION ALL
     SELECT
         'function',
@@ -79,13 +79,13 @@ SELECT_OBJECTS = f"""
         NULL
     FROM pg_catalog.pg_proc p
     JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-    WHERE {_ours('pg_proc', 'p')}
+    WHERE {_ours("pg_proc", "p")}
     UNION ALL
     SELECT 'view', n.nspname, c.relname, pg_get_viewdef(c.oid), NULL, NULL
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('v', 'm')
-    AND {_ours('pg_class', 'c')}
+    AND {_ours("pg_class", "c")}
     UNION ALL
     SELECT
         'type',
@@ -98,14 +98,14 @@ SELECT_OBJECTS = f"""
     FROM pg_catalog.pg_type t
     JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
     WHERE t.typtype IN ('e', 'd')
-    AND {_ours('pg_type', 't')}
+    AND {_ours("pg_type", "t")}
     UNION ALL
     SELECT 'extension', '', e.extname, e.extversion, NULL, NULL
     FROM pg_catalog.pg_extension e
     UNION ALL
     SELECT 'schema', '', n.nspname, '', NULL, NULL
     FROM pg_catalog.pg_namespace n
-    WHERE {_ours('pg_namespace', 'n')}
+    WHERE {_ours("pg_namespace", "n")}
 """
 
 
