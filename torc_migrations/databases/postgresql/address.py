@@ -134,6 +134,8 @@ def translate(error: psycopg.Error, name: str, holder: str = "another session") 
         return CannotOpen(name, f"{name}: {reason}", hint="grant the right to this role, or use another one")
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         return read_only(name)
+    if isinstance(error, psycopg.errors.InvalidParameterValue):  # of `?schema=`, or of an option
+        return CannotOpen(name, f"{name}: {reason}")
     failure = DatabaseFailed(name, reason)
     if is_lost(error):
         failure.is_lost = True
