@@ -217,6 +217,16 @@ def test_folder_is_no_database(tmp_path: Path, folder):
             operation(tmp_path, folder(ladder(1)))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in Windows's file systems")
+def test_a_pipe_is_no_database(tmp_path: Path, folder):
+    """A pipe or a device is an address that cannot be used, and not a failure of a disk."""
+    os.mkfifo(tmp_path / "app.db")
+
+    for operation in (status, upgrade):
+        with pytest.raises(errors.CannotOpen, match="it is a device, a pipe or a socket"):
+            operation(tmp_path / "app.db", folder(ladder(1)))
+
+
 def test_missing_folder_is_named(tmp_path: Path, folder):
     """A file cannot be created in a folder that is not there; the folder is not created either."""
     for operation in (status, upgrade):
