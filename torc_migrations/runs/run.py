@@ -159,7 +159,7 @@ class Run:
             return []
         except ExecutionFailed as error:
             self._database.refuse_unwritable(error)
-            say_how_to_resume(error, begun.done if (begun := self._ledgers.begun) else step.resume_after)
+            say_how_to_resume(error, self._ledgers.begun, step.resume_after)
             raise
         finally:
             self._ledgers.end()
