@@ -364,6 +364,13 @@ def test_the_command(here: Path, tenants: Path, torc: Torc) -> None:
     assert torc("fleet", "look", "tenants/*.db").status == 2
 
 
+def test_a_database_that_two_patterns_match_is_one(tenants: Path, torc: Torc) -> None:
+    """It is counted once, and upgraded by one process."""
+    listed = torc("fleet", "status", "tenants/0*.db", "tenants/*1.db")
+
+    assert listed.out.splitlines()[0] == "0 at 3, 11 pending"
+
+
 def test_how_many_are_done_is_shown(here: Path, tenants: Path) -> None:
     """On a terminal in one line, which is removed at the end; or each database as a line of JSON."""
     holder = sqlite3.connect(tenants / "07.db", isolation_level=None)

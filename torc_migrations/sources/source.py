@@ -178,7 +178,9 @@ def _combined(one: Source, two: Source) -> Source:
     files = {migration.version: migration.up.path for migration in one.migrations}
     for migration in two.migrations:
         if migration.version in files:
-            raise DuplicateVersion(name, migration.version, (files[migration.version], migration.up.path))
+            names = files[migration.version], migration.up.path
+            hint = "name the directory once" if os.path.realpath(names[0]) == os.path.realpath(names[1]) else None
+            raise DuplicateVersion(name, migration.version, names, hint=hint)
     if hook := next((hook for hook in two.hooks if hook.id in {other.id for other in one.hooks}), None):
         raise SourceError(name, f"two hooks have the name {hook.id}", hint=f"rename {hook.up.path}")
     migrations = sorted((*one.migrations, *two.migrations), key=lambda migration: migration.version)
