@@ -237,8 +237,8 @@ def _check_text(option: str, value: object) -> None:
 def _check_name(option: str, value: object, allowed: str = "a name") -> None:
     if not isinstance(value, str):
         raise BadOptionType(option, value, allowed)
-    if not value.strip() or "\0" in value:
-        raise BadOptionValue(option, value, allowed)
+    if not value.strip() or "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise BadOptionValue(option, value, allowed)  # half of a pair of UTF-16 is not in UTF-8
 
 
 def _check_tables(migration_table: str, sqlx_table: str) -> None:
