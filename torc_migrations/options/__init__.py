@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from torc_migrations.databases.servers.given import ServerOptions
 from torc_migrations.errors import BadOptionType, BadOptionValue
-
-if TYPE_CHECKING:
-    pass
 
 OnNewer: TypeAlias = Literal["accept", "refuse"]
 OutOfOrder: TypeAlias = Literal["apply", "refuse"]
