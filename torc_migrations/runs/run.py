@@ -73,7 +73,7 @@ class Run:
         self._records = Records(session)
         self._last: Step  # that was performed last
         self._done = 0  # how many steps are committed, or performed in a transaction that is open
-        self._failed: Step | None = None  # that step, before which the group ends that repeats what was lost with it
+        self._failed: Step | None = None  # that step; what was rolled back with it is performed again, up to this step
 
     def perform(self, plan: Plan) -> Report:
         """Perform a plan.

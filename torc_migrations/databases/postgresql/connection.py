@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Row = tuple[Any, ...]
 
 _PAUSE = 0.2  # seconds, between two attempts to connect again
-# What tells that a table or a column does not exist.
+# The errors for a table or a column that does not exist.
 _MISSING = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName)
 _IN_A_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 

@@ -133,7 +133,7 @@ def sqlx_key(database: str) -> int:
 class YoyoLock(NamedTuple):
     """The row in yoyo's lock table.
 
-    `alive` tells whether there is a session that may be that yoyo's: one of this database that began before the row
+    `alive` says whether there is a session that may be that yoyo's: one of this database that began before the row
     was written. The row has the number of a process, on a machine that is not known.
     """
 
