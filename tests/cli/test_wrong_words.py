@@ -41,6 +41,7 @@ WRONG = {
         ),
     ),
     "-d app.db history": ("there is no verb 'history'", "did you mean `status`?"),
+    "-d app.db STATUS": ("there is no verb 'STATUS'", "did you mean `status`?"),
     "-d app.db undo": ("there is no verb 'undo'", "did you mean `rollback`?"),
     "-d status": ("no verb is given", "'status' was taken for the value of -d; write that value before the verb"),
     "-d app.db -d other.db status": (

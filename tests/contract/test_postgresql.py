@@ -338,6 +338,14 @@ def test_the_name_of_a_schema_is_never_run_as_sql(database, folder):
     assert database.execute("SELECT * FROM kept") == []
 
 
+def test_a_value_that_no_parameter_can_have_is_not_a_server_that_is_down(database, folder):
+    """The hint does not say to start the server."""
+    with pytest.raises(errors.CannotOpen, match="bad value for connect_timeout: 'soon'") as failure:
+        status(f"{database.url}&connect_timeout=soon", folder(ladder(1)))
+
+    assert failure.value.hint is None
+
+
 def test_a_schema_that_a_script_creates_before_the_others_does_not_hide_the_ledgers(database, folder):
     """They stay where they are, though `$user` comes first in the search path."""
     source = folder({**ladder(1), "2_schema": "CREATE SCHEMA postgres;", "3_table": "CREATE TABLE t3 (x int);"})

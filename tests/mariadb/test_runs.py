@@ -285,6 +285,8 @@ def test_the_hint_names_the_repair_of_a_script_that_fails_at_once(mariadb, folde
     assert str(failure.value.hint).endswith("once the cause is gone, repair(1, resume_after=0) runs the script")
 
     migrator = Migrator(mariadb.url, folder({"1_a": "CREATE TABLE a (x INT);"}))
+    with pytest.raises(BadScript, match="it has 1 statement, and cannot be resumed after number 9"):
+        migrator.repair(1, resume_after=9)
     migrator.repair(1, resume_after=0)
 
     assert mariadb.ledgers().agreed == (1,)

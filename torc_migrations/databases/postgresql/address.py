@@ -102,7 +102,8 @@ def connect(address: Address) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(psycopg.conninfo.make_conninfo(**parameters), autocommit=True, prepare_threshold=None)
     except psycopg.Error as error:
         reason = masked(" ".join(str(error).split())).removeprefix("connection failed: ")
-        raise CannotOpen(address.name, f"cannot connect to {address.name}: {reason}", hint=_hint(reason)) from error
+        hint = None if isinstance(error, psycopg.ProgrammingError) else _hint(reason)  # the value of a parameter
+        raise CannotOpen(address.name, f"cannot connect to {address.name}: {reason}", hint=hint) from error
 
 
 def _hint(reason: str) -> str | None:

@@ -31,7 +31,7 @@ from torc_migrations.databases.mysql.scripts.statements import (
 from torc_migrations.databases.mysql.scripts.ticks import INTERRUPTED, Ticks
 from torc_migrations.databases.waiting import Monitor
 from torc_migrations.errors import BadScript, ExecutionFailed, StatementTimeout
-from torc_migrations.formatting import duration_text
+from torc_migrations.formatting import counted, duration_text
 from torc_migrations.log import log
 from torc_migrations.sources.text import bad_script, frame, place
 
@@ -159,7 +159,7 @@ class ScriptRunner:
         """Refuse a script whose own transaction is still open, or that resumes behind its end."""
         if self._step.resume_after > self._done:
             path, after = self._script.path, self._step.resume_after
-            reason = f"{path}: it has {self._done} statements, and cannot be resumed after number {after}"
+            reason = f"{path}: it has {counted(self._done, 'statement')}, and cannot be resumed after number {after}"
             raise BadScript(path, reason, hint="`torc-migrations doctor` names the last statement that is done")
         if self._mode is ScriptMode.OUTSIDE and self._session.in_transaction:
             path = self._script.path
