@@ -86,7 +86,8 @@ def _borrowed(connection: sqlite3.Connection, lock_timeout: float, functions: Fu
     try:
         address = Address(read_schemas(connection)["main"] or None)
     except sqlite3.Error as error:
-        raise CannotOpen("the connection", f"the connection cannot be used: {error}") from error
+        hint = "open it with check_same_thread=False" if "in a thread" in str(error) else None
+        raise CannotOpen("the connection", f"the connection cannot be used: {error}", hint=hint) from error
     if connection.in_transaction:
         raise CannotOpen(
             address.name,
