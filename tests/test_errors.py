@@ -259,8 +259,8 @@ CASES = [
         "look what of it is in the database; finish or undo it by hand, then call repair(3, mark=True) or "
         "repair(3, unmark=True)",
         {"version": 3},
-        "look what of it is in the database; finish or undo it by hand, then type `torc-migrations repair 3 --mark`, or "
-        "`--unmark`",
+        "look what of it is in the database; finish or undo it by hand, then type `torc-migrations repair 3 --mark`, "
+        "or `--unmark`",
     ),
     Case(
         OutOfStep(3, yoyo=True, sqlx=False),

@@ -531,11 +531,10 @@ class Stop(NamedTuple):
             )
         after = self.done + 1
         look = f"look whether statement {after} took effect: if it did not,"
+        rest = "runs it and the others; if it did,"
         return (
-            f"{look} {python} runs it and the others; if it did, resume_after={after} runs the others; "
-            f"or {by_hand.python}",
-            f"{look} {command} runs it and the others; if it did, --resume-after {after} runs the others; "
-            f"or {by_hand.command}",
+            f"{look} {python} {rest} resume_after={after} runs the others; or {by_hand.python}",
+            f"{look} {command} {rest} --resume-after {after} runs the others; or {by_hand.command}",
         )
 
 

@@ -376,8 +376,10 @@ def test_the_hint_names_the_variable_of_sqlx_toml(torc: Torc, here: Path) -> Non
         (
             '[migrate]\nmigrations_dir = "other"\n',
             "migrate.migrations_dir in sqlx.toml is no setting of sqlx",
-            "there is migrate.create-schemas, migrate.defaults, migrate.ignored-chars, migrate.migrations-dir, "
-            "migrate.table-name",
+            (
+                "there is migrate.create-schemas, migrate.defaults, migrate.ignored-chars, migrate.migrations-dir, "
+                "migrate.table-name"
+            ),
         ),
         ("[migration]\n", "migration in sqlx.toml is no setting of sqlx", "there is common, drivers, macros, migrate"),
         (
