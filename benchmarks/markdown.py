@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from benchmarks.samples import is_high
 
 
 def row(*cells: object) -> str:
@@ -23,7 +25,13 @@ def number(value: float) -> str:
     return f"{value:.{1 if value >= 10 else 2 if value >= 1 else 3}f}"
 
 
-def load_sentence(load: float, cores: int, *, is_high: bool) -> str:
-    """Return the load of the machine during a measurement, with a remark if it was high."""
-    remark = ", more than 0.5 a core, so that times include waiting for other processes" if is_high else ""
+def load_sentence(load: float, cores: int, *, own: float = 0.0) -> str:
+    """Return the load of the machine during a measurement, with a remark if it was high; `own` is what it caused."""
+    is_waiting = is_high(load, cores, own=own)
+    remark = ", more than 0.5 a core, so that times include waiting for other processes" if is_waiting else ""
     return f"load {load} on {cores} cores{remark}"
+
+
+def absent_sentence(tools: Sequence[str]) -> str:
+    """Return the sentence about tools that are not installed, after a blank; an empty text where all are."""
+    return f" Not installed: {', '.join(tools)}." if tools else ""

@@ -85,7 +85,7 @@ def load() -> float:
 
 
 def is_high(load_average: float, cores: int, *, own: float = 0.0) -> bool:
-    """Tell whether the load is more than 0.5 a core, without `own`, the part of the measured process."""
+    """Return whether the load is more than 0.5 a core, without `own`, the part of the measured process."""
     return (load_average - own) / cores > HIGH_LOAD
 
 

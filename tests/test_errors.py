@@ -256,8 +256,11 @@ CASES = [
         Dirty(3),
         3,
         "migration 3 is partially applied; fix and remove row from `_sqlx_migrations` table",
-        None,
+        "look what of it is in the database; finish or undo it by hand, then call repair(3, mark=True) or "
+        "repair(3, unmark=True)",
         {"version": 3},
+        "look what of it is in the database; finish or undo it by hand, then type `torc-migrations repair 3 --mark`, "
+        "or `--unmark`",
     ),
     Case(
         OutOfStep(3, yoyo=True, sqlx=False),
@@ -750,7 +753,8 @@ def test_a_new_hint_takes_the_place_of_the_usual_one():
 
 def test_a_hint_is_replaced_and_extended():
     """Who catches an error may know more about what is left; the traceback shows it too."""
-    replaced, extended, first = LockTimeout("x.db", "a process", 1), LockTimeout("x.db", "a process", 1), Dirty(1)
+    replaced, extended = LockTimeout("x.db", "a process", 1), LockTimeout("x.db", "a process", 1)
+    first = DatabaseFailed("x.db", "database or disk is full")
 
     replaced.replace_hint("nothing was kept")
     extended.extend_hint("x.db was created")

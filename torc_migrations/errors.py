@@ -523,21 +523,27 @@ class Stop(NamedTuple):
         """What to do, in Python and on the command line."""
         python = f"repair({version}, resume_after={self.done})"
         command = f"`torc-migrations repair {version} --resume-after {self.done}`"
-        by_hand = (
-            f"or finish or undo it by hand, then call repair({version}, mark=True) or repair({version}, unmark=True)",
-            f"or finish or undo it by hand, then type `torc-migrations repair {version} --mark`, or `--unmark`",
-        )
+        by_hand = _by_hand(version)
         if not self.is_running:
             return (
-                f"{python} runs the other statements; {by_hand[0]}",
-                f"{command} runs the other statements; {by_hand[1]}",
+                f"{python} runs the other statements; or {by_hand.python}",
+                f"{command} runs the other statements; or {by_hand.command}",
             )
         after = self.done + 1
         look = f"look whether statement {after} took effect: if it did not,"
+        rest = "runs it and the others; if it did,"
         return (
-            f"{look} {python} runs it and the others; if it did, resume_after={after} runs the others; {by_hand[0]}",
-            f"{look} {command} runs it and the others; if it did, --resume-after {after} runs the others; {by_hand[1]}",
+            f"{look} {python} {rest} resume_after={after} runs the others; or {by_hand.python}",
+            f"{look} {command} {rest} --resume-after {after} runs the others; or {by_hand.command}",
         )
+
+
+def _by_hand(version: int) -> "_Words":
+    """Say how to go on with a migration that is done in part, without running any of it."""
+    return _Words(
+        f"finish or undo it by hand, then call repair({version}, mark=True) or repair({version}, unmark=True)",
+        f"finish or undo it by hand, then type `torc-migrations repair {version} --mark`, or `--unmark`",
+    )
 
 
 class Dirty(LedgerError):
@@ -551,7 +557,9 @@ class Dirty(LedgerError):
         self.stop = stop
         if stop is None:
             sentence = f"migration {version} is partially applied; fix and remove row from `_sqlx_migrations` table"
-            super().__init__(version, sentence)
+            look, by_hand = "look what of it is in the database;", _by_hand(version)
+            hint, command_hint = f"{look} {by_hand.python}", f"{look} {by_hand.command}"
+            super().__init__(version, sentence, hint=hint, command_hint=command_hint)
             return
         what = "rolled back" if stop.rolls_back else "applied"
         hint, command_hint = stop.hints(version)

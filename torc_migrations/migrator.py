@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 from torc_migrations import options
 from torc_migrations.configured import Configured
 from torc_migrations.databases.opening import is_server
+from torc_migrations.errors import BadOptionType
 from torc_migrations.options import Ledger, Operation, Planned
 from torc_migrations.sources.files import SHIPPED
 
@@ -147,7 +148,10 @@ class Migrator(Configured):
             MigrationError: as for `upgrade`.
         """
         from torc_migrations.history.planning import plan_exactly
+        from torc_migrations.history.steps import Action
 
+        if not isinstance(action, Action):
+            raise BadOptionType("action", action, "an Action")
         wanted = options.check_versions(versions)
         options.check_observer(observer)
         return self._run(lambda status: plan_exactly(status, action, wanted, **self._leniency()), observer)

@@ -8,7 +8,6 @@ from typing import Any
 from benchmarks import markdown
 from benchmarks.indexes.statements import CLAIMS, TIMES_FASTER, Claim
 from benchmarks.markdown import number
-from benchmarks.samples import is_high
 
 WITHOUT, WITH, ANALYZED = "without", "with", "analyzed"
 INDEX_BYTES = (500_000, 1_000_000)
@@ -38,7 +37,7 @@ def _verdict(times: float) -> str:
 def _machine(results: Results) -> Iterator[str]:
     facts = results["facts"]
     loads = [facts["load_average"]] if "load_average" in facts else [size["load_before"] for size in results["sizes"]]
-    machine = markdown.load_sentence(max(loads), facts["processors"], is_high=is_high(max(loads), facts["processors"]))
+    machine = markdown.load_sentence(max(loads), facts["processors"])
     yield (
         f"Measured on {facts['date']} with SQLite {facts['sqlite']} and Python {facts['python']} on "
         f"{facts['system']}; {machine}. Medians of {facts['repeats']} runs of each query, and "

@@ -48,6 +48,7 @@ class Situation(NamedTuple):
 
     @property
     def is_active(self) -> bool:
+        """Whether jobs of it are still to run."""
         return 0 < self.progress < 1 and not self.is_canceled
 
 
@@ -147,6 +148,7 @@ class Workflow(NamedTuple):
 
     @property
     def id(self) -> int:
+        """The key of its row."""
         return self.layout.id
 
 

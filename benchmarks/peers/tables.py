@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from benchmarks import markdown
 from benchmarks.peers.tools import BEFORE, EACH, FLOOR, LEDGERS, OURS
-from benchmarks.samples import is_high
 
 WORKS = {
     ("noop", False): "nothing to do, whole process",
@@ -235,10 +234,8 @@ def _imports(results: Results) -> Iterator[str]:
 
 
 def _conditions(results: Results) -> Iterator[str]:
-    machine = markdown.load_sentence(
-        results["load"], results["cores"], is_high=is_high(results["load"], results["cores"], own=1)
-    )
-    absent = f" Not installed: {', '.join(results['absent'])}." if results["absent"] else ""
+    machine = markdown.load_sentence(results["load"], results["cores"], own=1)
+    absent = markdown.absent_sentence(results["absent"])
     yield (
         f"Python {results['python']}, SQLite {results['sqlite']}, {results['machine'].partition(',')[0]}; {machine}. "
         f"Medians of at least {results['runs']} runs in rounds of random order (seed {results['seed']}), "

@@ -107,6 +107,7 @@ def find_program(name: str) -> str | None:
 
 
 def program_version(program: str) -> str:
+    """Return the version that a program prints, or `?`."""
     done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=60)
     found = re.search(r"\d+\.\d+[.\w]*", done.stdout + done.stderr)
     return found[0] if found else "?"
@@ -227,18 +228,21 @@ def write_yoyo(directory: Path, pairs: Sequence[Pair]) -> None:
 
 
 def write_sqlx(directory: Path, pairs: Sequence[Pair]) -> None:
+    """Write migrations as pairs of files, `N_name.up.sql` and `N_name.down.sql`."""
     for number, pair in enumerate(pairs, 1):
         (directory / f"{number:05}_create_table_{number}.up.sql").write_text(pair.up)
         (directory / f"{number:05}_create_table_{number}.down.sql").write_text(pair.down)
 
 
 def write_dbmate(directory: Path, pairs: Sequence[Pair]) -> None:
+    """Write each migration as one file, with both scripts behind dbmate's marks."""
     for number, pair in enumerate(pairs, 1):
         text = f"-- migrate:up\n{pair.up}\n-- migrate:down\n{pair.down}"
         (directory / f"{number:05}_create_table_{number}.sql").write_text(text)
 
 
 def write_goose(directory: Path, pairs: Sequence[Pair]) -> None:
+    """Write each migration as one file, with both scripts behind goose's marks."""
     for number, pair in enumerate(pairs, 1):
         text = f"-- +goose Up\n{pair.up}\n-- +goose Down\n{pair.down}"
         (directory / f"{number:05}_create_table_{number}.sql").write_text(text)
@@ -284,6 +288,7 @@ with create_engine(url).connect() as connection:
 
 
 def write_alembic(directory: Path, pairs: Sequence[Pair]) -> None:
+    """Write Alembic's configuration and environment, and each migration as a revision that only goes up."""
     (directory / "alembic.ini").write_text(_ALEMBIC_INI)
     (directory / "env.py").write_text(_ALEMBIC_ENV)
     (directory / "versions").mkdir()

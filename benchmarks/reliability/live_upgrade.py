@@ -55,6 +55,7 @@ class Window(NamedTuple):
 
     @property
     def length(self) -> int:
+        """How long it is."""
         return self.ended - self.began
 
 

@@ -6,16 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from benchmarks import markdown
-from benchmarks.samples import is_high
 
 Results = Mapping[str, Any]
 
 
 def _conditions(results: Results) -> Iterator[str]:
-    machine = markdown.load_sentence(
-        results["load"], results["cores"], is_high=is_high(results["load"], results["cores"], own=1)
-    )
-    absent = f" Not installed: {', '.join(results['absent'])}." if results["absent"] else ""
+    machine = markdown.load_sentence(results["load"], results["cores"], own=1)
+    absent = markdown.absent_sentence(results["absent"])
     yield (
         f"PostgreSQL {results['postgresql']}, psycopg {results['psycopg']}, Python {results['python']}, "
         f"{results['machine'].partition(',')[0]}; {machine}. Medians of {results['rounds']} rounds.{absent}"

@@ -360,6 +360,45 @@ def test_sqlx_toml_names_another_variable(torc: Torc, here: Path) -> None:
     assert sorted(path.name for path in here.glob("*.db")) == ["from_dotenv.db", "mine.db"]
 
 
+def test_the_hint_names_the_variable_of_sqlx_toml(torc: Torc, here: Path) -> None:
+    """Where `DATABASE_URL` is not asked, the hint does not say to set it."""
+    write_files(here, {"sqlx.toml": '[common]\ndatabase-url-var = "MY_URL"\n', "migrations/1_one.sql": "SELECT 1;\n"})
+
+    result = torc("status", env={"DATABASE_URL": "sqlite:other.db"})
+
+    assert (result.status, result.err.partition("\n")[0]) == (2, "error: no database is named")
+    assert "or set MY_URL in the environment or in .env" in result.err
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "hint"),
+    [
+        (
+            '[migrate]\nmigrations_dir = "other"\n',
+            "migrate.migrations_dir in sqlx.toml is no setting of sqlx",
+            (
+                "there is migrate.create-schemas, migrate.defaults, migrate.ignored-chars, migrate.migrations-dir, "
+                "migrate.table-name"
+            ),
+        ),
+        ("[migration]\n", "migration in sqlx.toml is no setting of sqlx", "there is common, drivers, macros, migrate"),
+        (
+            '[migrate.defaults]\nmigration-type = "revertible"\n',
+            "migrate.defaults.migration-type in sqlx.toml is 'revertible'",
+            'write "reversible", "simple" or "inferred"',
+        ),
+    ],
+)
+def test_what_sqlx_refuses_in_sqlx_toml_is_refused(torc: Torc, here: Path, text: str, error: str, hint: str) -> None:
+    """A mistyped setting has no effect, and another directory than the one that is meant would be used."""
+    write_files(here, {"sqlx.toml": text, "migrations/1_one.sql": "SELECT 1;\n"})
+
+    result = torc("-d", "app.db", "upgrade")
+
+    assert (result.status, result.out, result.err) == (2, "", f"error: {error}\nhint: {hint}\n")
+    assert not (here / "app.db").exists()
+
+
 def test_an_empty_variable_is_no_database(torc: Torc, here: Path) -> None:
     """`DATABASE_URL=` in the environment is not a name; the next place is asked."""
     (here / ".env").write_text("DATABASE_URL=sqlite:app.db\n")

@@ -168,6 +168,15 @@ def test_a_wrong_command_line_is_refused(words: str, sentence: str, torc: Torc, 
     assert sorted(path.name for path in here.iterdir()) == ["old"]
 
 
+def test_the_hint_names_the_directory_that_was_named(torc: Torc, here: Path) -> None:
+    """It can be typed with a name for the new directory."""
+    write_files(here, {"old files/V1__a.sql": "SELECT 1;\n"})
+
+    result = torc("-d", "app.db", "-s", "old files", "upgrade")
+
+    assert "`torc-migrations convert 'old files' --output NEW`" in result.err
+
+
 @pytest.mark.parametrize(
     "files",
     [

@@ -39,6 +39,16 @@ def test_without_it_the_error_names_the_flag(torc: Torc, here: Path) -> None:
     assert torc("-d", "app.db", "upgrade", "--foreign-keys", "2=on").status == 0
 
 
+def test_a_version_that_the_source_does_not_have_is_noted(torc: Torc, here: Path) -> None:
+    """A version that is mistyped has no effect, which an upgrade says."""
+    write_files(here / "migrations", FILES)
+
+    result = torc("-d", "app.db", "upgrade", "--target", "1", "--foreign-keys", "3=on")
+
+    assert result.status == 0
+    assert result.err == "note: foreign keys are chosen for 3, which the source does not have\n"
+
+
 @pytest.mark.parametrize(("value", "status"), [("on", 0), ("2=on", 0), ("1 = off, 2 = on", 0), ("off", 6), ("yes", 2)])
 def test_yoyo_ini_says_it_too(torc: Torc, here: Path, value: str, status: int) -> None:
     """`foreign_keys` has the same values; a flag is stronger."""

@@ -66,7 +66,7 @@ def test_new_names_files_as_sqlx_does(torc: Torc, here: Path, name: str) -> None
 
 
 def test_a_dependency_on_a_name_that_changes_is_noted(torc: Torc, here: Path) -> None:
-    """sqlx passes over the line; whoever reads it needs the new name."""
+    """sqlx ignores the line; yoyo and this package need the new name in it."""
     write_files(
         here / "wild",
         {"0001.a.sql": UP, "2_b.sql": "-- depends: 0001.a\nSELECT 2;\n", "3_c.sql": "-- depends: 2_b\nSELECT 3;\n"},

@@ -68,6 +68,20 @@ def test_what_may_not_be_read_is_named(shared: Path, secret: str, words: str, sa
     assert result.err.startswith(said.format(here=shared))
 
 
+@pytest.mark.parametrize("verb", ["status", "upgrade"])
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+def test_a_database_in_a_directory_that_may_not_be_searched_is_not_missing(shared: Path, verb: str) -> None:
+    """What cannot be seen is not listed as all pending, nor called missing."""
+    (shared / "data").mkdir()
+    (shared / "app.db").rename(shared / "data/app.db")
+    (shared / "data").chmod(0)
+
+    result = run_as_nobody(["-d", "data/app.db", verb], shared)
+
+    assert (result.status, result.out) == (2, "")
+    assert result.err == "error: cannot open 'data/app.db': permission denied in a directory above it\n"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

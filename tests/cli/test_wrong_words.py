@@ -41,12 +41,23 @@ WRONG = {
         ),
     ),
     "-d app.db history": ("there is no verb 'history'", "did you mean `status`?"),
+    "-d app.db STATUS": ("there is no verb 'STATUS'", "did you mean `status`?"),
     "-d app.db undo": ("there is no verb 'undo'", "did you mean `rollback`?"),
     "-d status": ("no verb is given", "'status' was taken for the value of -d; write that value before the verb"),
     "-d app.db -d other.db status": (
         "-d names two databases, 'app.db' and 'other.db'",
         "name one; `torc-migrations fleet` works on many",
     ),
+    "-d app.db -s migrations -s ./migrations status": (
+        (
+            "version 1 is used twice in migrations and ./migrations: "
+            "'migrations/0001_create_book.sql' and './migrations/0001_create_book.sql'"
+        ),
+        "name the directory once",
+    ),
+    "-d app.db fleet status other.db": ("fleet does not take -d", "name each database as a PATTERN, after the ACTION"),
+    "-d app.db repair 1 --reason=": ("repair --reason needs a text", "say why the edit needs no new migration"),
+    "convert nowhere": ("there is no directory 'nowhere'", "name the directory of the other tool's migrations"),
     "-d migrations -s app.db status": (
         "'app.db' is not a directory, but a SQLite database",
         "name a database with --database, and the directory of migrations with --source",

@@ -236,6 +236,22 @@ def test_a_script_that_commits_is_run_with_a_warning(database, folder, caplog, k
     assert database.ledgers().agreed == (1, 2)
 
 
+@pytest.mark.parametrize("way", ["mark", "unmark"])
+def test_what_another_tool_has_left_dirty_is_repaired_as_the_hint_says(database, folder, way):
+    """Marked, it is installed, and the next migration is applied; unmarked, it is applied again."""
+    source = folder({**ladder(2), "1_make_t1": "CREATE TABLE IF NOT EXISTS t1 (x INTEGER);\n"})
+    upgrade(database.url, source, target=1)
+    database.execute("UPDATE _sqlx_migrations SET success = FALSE")
+    with pytest.raises(errors.Dirty) as failure:
+        upgrade(database.url, source)
+    assert f"repair(1, {way}=True)" in str(failure.value.hint)
+
+    Migrator(database.url, source).repair(1, **{way: True})
+
+    assert upgrade(database.url, source).applied == ((2,) if way == "mark" else (1, 2))
+    assert status(database.url, source).clean
+
+
 def test_a_rollback_in_a_script_is_refused(database, folder):
     """Nothing of it runs."""
     source = folder({"1_bad": "CREATE TABLE a (x INTEGER);\nROLLBACK;\n"})

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -312,6 +313,37 @@ def test_the_ledgers_are_in_the_schema_that_the_url_names(database, folder, quer
     assert status(url, source).clean
     assert status(database.url, source).pending
     assert database.tables() == {}
+
+
+@pytest.mark.parametrize("name", ["my-app", '"App"', "pub'lic", "nowhere, App, app"])
+def test_a_schema_is_named_as_search_path_names_it(database, folder, name):
+    """Names with other characters need no quotes, those with capitals do; of several the first that exists is taken."""
+    schema = name.rpartition(" ")[2].strip('"')
+    database.execute(f'CREATE SCHEMA "{schema}"')
+
+    assert upgrade(f"{database.url}&schema={quote(name)}", folder(ladder(1))).applied == (1,)
+
+    assert database.execute(f'SELECT x FROM "{schema}".t1') == [(1,)]
+
+
+def test_the_name_of_a_schema_is_never_run_as_sql(database, folder):
+    """A name from a table of tenants cannot end the transaction that only reads, and change the database."""
+    database.execute("CREATE TABLE kept (x int)")
+    name = quote("public; COMMIT; DROP TABLE kept; BEGIN READ ONLY")
+
+    for operation in (status, upgrade):
+        with pytest.raises(errors.CannotOpen, match="invalid value for parameter"):
+            operation(f"{database.url}&schema={name}", folder(ladder(1)))
+
+    assert database.execute("SELECT * FROM kept") == []
+
+
+def test_a_value_that_no_parameter_can_have_is_not_a_server_that_is_down(database, folder):
+    """The hint does not say to start the server."""
+    with pytest.raises(errors.CannotOpen, match="bad value for connect_timeout: 'soon'") as failure:
+        status(f"{database.url}&connect_timeout=soon", folder(ladder(1)))
+
+    assert failure.value.hint is None
 
 
 def test_a_schema_that_a_script_creates_before_the_others_does_not_hide_the_ledgers(database, folder):

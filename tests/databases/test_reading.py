@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -215,6 +216,26 @@ def test_folder_is_no_database(tmp_path: Path, folder):
     for operation in (status, upgrade):
         with pytest.raises(errors.CannotOpen, match="it is a directory"):
             operation(tmp_path, folder(ladder(1)))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in Windows's file systems")
+def test_a_pipe_is_no_database(tmp_path: Path, folder):
+    """A pipe or a device is an address that cannot be used, and not a failure of a disk."""
+    os.mkfifo(tmp_path / "app.db")
+
+    for operation in (status, upgrade):
+        with pytest.raises(errors.CannotOpen, match="it is a device, a pipe or a socket"):
+            operation(tmp_path / "app.db", folder(ladder(1)))
+
+
+def test_a_connection_of_another_thread_has_a_hint(folder):
+    """sqlite3 refuses it, as where an operation is awaited; the hint says how to open it."""
+    source = folder(ladder(1))
+    with closing(sqlite3.connect(":memory:")) as connection, ThreadPoolExecutor() as threads:
+        failure = threads.submit(upgrade, connection, source).exception()
+
+    assert isinstance(failure, errors.CannotOpen)
+    assert failure.hint == "open it with check_same_thread=False"
 
 
 def test_missing_folder_is_named(tmp_path: Path, folder):

@@ -110,7 +110,7 @@ def write(here: Path, files: dict[str, str]) -> None:
 
 def run(here: Path, words: str) -> subprocess.CompletedProcess[str]:
     snapshot = next((path.name for path in here.glob("*.snapshot")), "")
-    named = () if "--database" in words else ("-d", "app.db")
+    named = () if "--database" in words or "fleet" in words else ("-d", "app.db")
     typed = [COMMANDS / "torc-migrations", *named, *words.format(snapshot=snapshot).split()]
     return subprocess.run(typed, cwd=here, capture_output=True, text=True, check=False)
 

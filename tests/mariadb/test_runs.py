@@ -270,6 +270,29 @@ def test_scripts_that_leave_unclear_what_is_kept_are_refused(mariadb, folder, sc
         Migrator(mariadb.url, folder({"1_a": script})).upgrade()
 
 
+def test_a_script_with_a_rollback_leaves_no_dirty_row(mariadb, folder):
+    """It is refused before anything is written, so that the corrected file runs without a repair."""
+    with pytest.raises(BadScript):
+        Migrator(mariadb.url, folder({"1_a": "CREATE TABLE a (x INT); ROLLBACK;"})).upgrade()
+
+    assert Migrator(mariadb.url, folder({"1_a": "CREATE TABLE a (x INT);"})).upgrade().applied == (1,)
+
+
+def test_the_hint_names_the_repair_of_a_script_that_fails_at_once(mariadb, folder):
+    """Its row is dirty though nothing of it was done; resumed after statement 0, the corrected script runs."""
+    with pytest.raises(ExecutionFailed) as failure:
+        Migrator(mariadb.url, folder({"1_a": "CREATE TABLE a (x INTT);"})).upgrade()
+    assert str(failure.value.hint).endswith("once the cause is gone, repair(1, resume_after=0) runs the script")
+
+    migrator = Migrator(mariadb.url, folder({"1_a": "CREATE TABLE a (x INT);"}))
+    with pytest.raises(BadScript, match="it has 1 statement, and cannot be resumed after number 9"):
+        migrator.repair(1, resume_after=9)
+    migrator.repair(1, resume_after=0)
+
+    assert mariadb.ledgers().agreed == (1,)
+    assert mariadb.tables().keys() == {"a"}
+
+
 def test_locked_tables_do_not_lock_the_ledgers_out(mariadb, folder):
     """A dump locks tables, among which those of the ledgers are not."""
     insert = "INSERT INTO a VALUES ({});\n"

@@ -255,6 +255,27 @@ def test_the_settings_name_the_source(suite: Suite, here: Path) -> None:
     assert f"SourceError: there is no directory '{here}/nowhere'" in lost.out
 
 
+def test_an_empty_setting_is_as_none(suite: Suite) -> None:
+    """Without a source that is named, it is `migrations`."""
+    result = suite(
+        "-o", "torc_migrations_source=", "tests", **{"tests/test_it": "def test_it(migrated_memory): pass\n"}
+    )
+
+    assert passed(result, 1), result.out
+
+
+@pytest.mark.parametrize("written", ["$NO_SUCH_WORD", "${NO_SUCH_WORD}"])
+def test_a_variable_that_is_not_set_is_named(suite: Suite, written: str) -> None:
+    """It is not taken for a password that is wrong."""
+    result = suite(
+        *("-o", f"torc_migrations_server=postgresql://app:{written}@localhost:1/app", "tests"),
+        **{"tests/test_it": "def test_it(migrated_database): pass\n"},
+    )
+
+    assert result.status == 1
+    assert "torc_migrations_server names the environment variable NO_SUCH_WORD, which is not set" in result.out
+
+
 def test_without_a_cache_the_template_lasts_for_a_run(suite: Suite, here: Path) -> None:
     """`-p no:cacheprovider` and `--cache-clear` share it among the workers, and keep none."""
     for words in (("-p", "no:cacheprovider"), ("--cache-clear",)):

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -362,6 +363,27 @@ def test_the_command(here: Path, tenants: Path, torc: Torc) -> None:
     assert torc("fleet", "status", "nothing/*.db").status == 2
     assert torc("fleet", "status", "tenants/*.db", "--workers", "0").status == 2
     assert torc("fleet", "look", "tenants/*.db").status == 2
+
+
+def test_no_more_processes_are_started_than_there_are_databases(fleet: Fleet) -> None:
+    """A number that is typed too large does not use up the memory."""
+    threads = set[str]()
+
+    def note(_: TenantResult) -> None:
+        threads.update(each.name + str(each.ident) for each in threading.enumerate() if "fleet" in each.name)
+
+    fleet.databases = sorted(Path(str(fleet.databases)).parent.iterdir())[:2]
+    report = fleet.upgrade(workers=40, on_result=note)
+
+    assert report.upgraded == 2
+    assert len(threads) == 2
+
+
+def test_a_database_that_two_patterns_match_is_one(tenants: Path, torc: Torc) -> None:
+    """It is counted once, and upgraded by one process."""
+    listed = torc("fleet", "status", "tenants/0*.db", "tenants/*1.db")
+
+    assert listed.out.splitlines()[0] == "0 at 3, 11 pending"
 
 
 def test_how_many_are_done_is_shown(here: Path, tenants: Path) -> None:

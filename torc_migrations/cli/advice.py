@@ -11,12 +11,18 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 PROGRAM = "torc-migrations"
-_COMMAND = re.compile(rf"`{PROGRAM} (?=(\w+))")  # what begins with an option names its database or source itself
-_WITHOUT_DATABASE = ("convert", "export", "new")
+# What begins with an option names its database or source itself; `convert` takes its source as a word.
+_COMMAND = re.compile(rf"`{PROGRAM} (?!convert\b)(?=(\w+))")
+_CONVERT = f"`{PROGRAM} convert DIR "
+_WITHOUT_DATABASE = ("export", "new")
 
 
 def completed(sentence: str, options: Namespace) -> str:
     """Return a sentence whose commands, such as `torc-migrations status`, name the same database and source."""
+    from shlex import quote  # here, because most commands print no hint
+
+    if options.source and not options.source[1:]:
+        sentence = sentence.replace(_CONVERT, f"`{PROGRAM} convert {quote(options.source[0])} ")
     return _COMMAND.sub(
         lambda found: f"`{command_of(options, with_database=found[1] not in _WITHOUT_DATABASE)} ", sentence
     )
@@ -24,7 +30,7 @@ def completed(sentence: str, options: Namespace) -> str:
 
 def command_of(options: Namespace, *, with_database: bool = True) -> str:
     """Return the beginning of a command that names the same database and source as this one."""
-    from shlex import quote  # here, because most commands print no hint
+    from shlex import quote
 
     words = [PROGRAM]
     if with_database and options.database is not None:

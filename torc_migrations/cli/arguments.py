@@ -183,7 +183,7 @@ def _similar(word: str, known: Collection[str], foreign: dict[str, str]) -> str 
     from difflib import get_close_matches
 
     meant = foreign.get(word)
-    return meant if meant and meant in known else next(iter(get_close_matches(word, known)), None)
+    return meant if meant and meant in known else next(iter(get_close_matches(word.lower(), known)), None)
 
 
 def _names_a_database(word: str) -> bool:

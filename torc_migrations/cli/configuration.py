@@ -30,6 +30,13 @@ _FAULTS = {
 }
 # The characters that make the name of a directory a pattern.
 _PATTERN = frozenset("*?[")
+# What sqlx.toml may set, by its tables. sqlx refuses everything else too: a mistyped name would have no effect.
+_SQLX_NAMES = {
+    "": ("common", "drivers", "macros", "migrate"),
+    "common": ("database-url-var",),
+    "migrate": ("create-schemas", "defaults", "ignored-chars", "migrations-dir", "table-name"),
+    "migrate.defaults": ("migration-type", "migration-versioning"),
+}
 # The schema that may stand before the name of sqlx's ledger.
 _MAIN = "main."
 
@@ -55,6 +62,7 @@ class Settings(NamedTuple):
         foreign_keys: whether foreign keys are on while scripts run, as for --foreign-keys; None where it is not set.
         reversible, sequential: the kind of new migrations by sqlx.toml; None where it is not set.
         prefix: what stands before the names of new migrations, by yoyo.ini; None where it is not set.
+        url_variable: the environment variable that names the database.
     """
 
     database: Setting | None
@@ -66,6 +74,7 @@ class Settings(NamedTuple):
     sequential: bool | None = None
     foreign_keys: Setting | None = None
     prefix: str | None = None
+    url_variable: str = URL_VARIABLE
 
 
 class _SqlxToml(NamedTuple):
@@ -105,6 +114,7 @@ def find_settings(
         sqlx.sequential,
         yoyo.get("foreign_keys"),
         yoyo["prefix"].value if "prefix" in yoyo else None,
+        variable,
     )
 
 
@@ -280,19 +290,41 @@ def _read_sqlx_toml(*, optional: bool) -> _SqlxToml:
         raise SourceError(SQLX_TOML, f"cannot read {SQLX_TOML}: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(SQLX_TOML, f"cannot read {SQLX_TOML}: {_reason(error)}") from error
-    migrate = _table(document, "migrate")
+    common, migrate = _table(document, "common"), _table(document, "migrate")
     if migrate.get("create-schemas"):
         raise SourceError(SQLX_TOML, f"[migrate] create-schemas in {SQLX_TOML}: a SQLite file has no schemas to create")
     defaults = _table(migrate, "defaults")
+    for place, table in (("", document), ("common", common), ("migrate", migrate), ("migrate.defaults", defaults)):
+        _refuse_unknown(table, place)
     directory = migrate.get("migrations-dir")
     return _SqlxToml(
         Setting(str(directory), SQLX_TOML) if directory else None,
-        str(_table(document, "common").get("database-url-var", URL_VARIABLE)),
+        str(common.get("database-url-var", URL_VARIABLE)),
         _table_name(migrate),
         _ignored_chars(migrate),
-        {"reversible": True, "simple": False}.get(str(defaults.get("migration-type"))),
-        {"sequential": True, "timestamp": False}.get(str(defaults.get("migration-versioning"))),
+        _choice(defaults, "migration-type", reversible=True, simple=False),
+        _choice(defaults, "migration-versioning", sequential=True, timestamp=False),
     )
+
+
+def _refuse_unknown(table: Mapping[str, object], place: str) -> None:
+    prefix = f"{place}." if place else ""
+    for name in table:
+        if name not in _SQLX_NAMES[place]:
+            known = ", ".join(f"{prefix}{each}" for each in _SQLX_NAMES[place])
+            raise SourceError(
+                SQLX_TOML, f"{prefix}{name} in {SQLX_TOML} is no setting of sqlx", hint=f"there is {known}"
+            )
+
+
+def _choice(defaults: Mapping[str, object], name: str, **meanings: bool) -> bool | None:
+    """Return what a word of [migrate.defaults] means; None for the kind of the migrations that are there."""
+    written = defaults.get(name, "inferred")
+    if written not in (*meanings, "inferred"):
+        words = ", ".join(f'"{word}"' for word in meanings)
+        reason = f"migrate.defaults.{name} in {SQLX_TOML} is {written!r}"
+        raise SourceError(SQLX_TOML, reason, hint=f'write {words} or "inferred"')
+    return meanings.get(str(written))
 
 
 def _table(document: Mapping[str, object], name: str) -> Mapping[str, object]:

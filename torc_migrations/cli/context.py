@@ -70,7 +70,8 @@ def database_of(settings: Settings) -> str:
         raise UrlError(
             "",
             "no database is named",
-            hint="use -d sqlite:///app.db, or set DATABASE_URL in the environment or in .env, or database in yoyo.ini",
+            hint=f"use -d sqlite:///app.db, or set {settings.url_variable} in the environment or in .env, "
+            "or database in yoyo.ini",
         )
     return settings.database.value
 

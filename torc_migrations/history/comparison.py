@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from torc_migrations.history.old_names import Rename, Told, find_other_names, find_renames, told_of
+from torc_migrations.history.old_names import Rename, YoyoFacts, find_other_names, find_renames, yoyo_facts_of
 from torc_migrations.history.records import BEGIN, NO_ROW, Begun, LogEntry, Recorded, SqlxRecord, YoyoRecord
 from torc_migrations.history.status import Entry, Status
 from torc_migrations.history.verdict import Verdict, decide, verdict_of
@@ -23,7 +23,10 @@ def compare(source: Source, recorded: Recorded) -> Status:
     """Compare the files with the ledgers."""
     others = find_other_names(source, recorded)
     entries = tuple(
-        [_entry(each, recorded, told_of(each, recorded, others.get(each.version, ()))) for each in source.migrations]
+        [
+            _entry(each, recorded, yoyo_facts_of(each, recorded, others.get(each.version, ())))
+            for each in source.migrations
+        ]
     )
     unsettled = _unsettled(entries)
     missing = tuple(sorted(recorded.sqlx.keys() - {migration.version for migration in source.migrations}))
@@ -40,30 +43,30 @@ def compare(source: Source, recorded: Recorded) -> Status:
 
 def with_kept(status: Status, kept: Iterable[Migration], recorded: Recorded) -> Status:
     """Return the status with what the database keeps of missing versions, where both ledgers have them."""
-    found = (_entry(migration, recorded, told_of(migration, recorded, ())) for migration in kept)
+    found = (_entry(migration, recorded, yoyo_facts_of(migration, recorded, ())) for migration in kept)
     there = (each for each in found if each.half_done or (each.verdict is Verdict.INSTALLED and each.in_step))
     return replace(status, kept=tuple(there))
 
 
-def _entry(migration: Migration, recorded: Recorded, told: Told) -> Entry:
+def _entry(migration: Migration, recorded: Recorded, facts: YoyoFacts) -> Entry:
     """Return what is known of one migration, before the schema is looked at."""
-    sqlx, yoyo, log = recorded.sqlx.get(migration.version), told.yoyo, told.log
+    sqlx, yoyo, log = recorded.sqlx.get(migration.version), facts.yoyo, facts.log
     verdict = decide(sqlx, yoyo, log, has_sqlx_table=recorded.has_sqlx_table)
     if verdict is Verdict.OUT_OF_STEP and recorded.yoyo_running:
         verdict = verdict_of(yoyo is not None)
     unsure_ids: tuple[str, ...] = ()
-    if (unsure := told.unsure) is not None:
+    if (unsure := facts.unsure) is not None:
         differs = decide(sqlx, unsure.yoyo, unsure.log, has_sqlx_table=recorded.has_sqlx_table) is not verdict
         if differs:
             verdict, yoyo = Verdict.OUT_OF_STEP, unsure.yoyo
-        if differs or not (told.yoyo or told.log):
+        if differs or not (facts.yoyo or facts.log):
             unsure_ids = unsure.old_ids
-    half_done = _half_done(sqlx, yoyo, log) if log and recorded.running.keys().isdisjoint(told.keys) else None
+    half_done = _half_done(sqlx, yoyo, log) if log and recorded.running.keys().isdisjoint(facts.keys) else None
     accepts, text = False, None
     if sqlx is not None and sqlx.checksum != migration.checksum:
         accepts = _accepts_line_endings(log)
         text = next(filter(None, (line.text_of(sqlx.checksum) for line in reversed(log))), None)
-    return Entry(migration, verdict, sqlx, yoyo, half_done, None, accepts, told.old_ids, unsure_ids, text)
+    return Entry(migration, verdict, sqlx, yoyo, half_done, None, accepts, facts.old_ids, unsure_ids, text)
 
 
 def _without_old_ids_of(

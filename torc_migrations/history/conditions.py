@@ -139,6 +139,7 @@ def _out_of_step(entry: Entry) -> OutOfStep:
 
 
 def check_unchanged(entries: Iterable[Entry]) -> None:
+    """Refuse an installed migration whose file was edited, unless the edit is accepted."""
     for entry in entries:
         if entry.refused and entry.sqlx is not None:
             migration = entry.migration
@@ -151,12 +152,14 @@ def check_unchanged(entries: Iterable[Entry]) -> None:
 
 
 def check_reversible(migrations: Iterable[Migration]) -> None:
+    """Refuse to roll back a migration that has no down script."""
     for migration in migrations:
         if not migration.reversible:
             raise Irreversible(migration.version)
 
 
 def check_dependencies(status: Status, chosen: Iterable[Migration]) -> None:
+    """Refuse to apply a migration that depends on one which is neither installed nor applied with it."""
     there = {migration.id for migration in (*status.installed, *chosen)}
     for migration in chosen:
         for dependency in migration.depends:
@@ -165,6 +168,7 @@ def check_dependencies(status: Status, chosen: Iterable[Migration]) -> None:
 
 
 def check_dependents(status: Status, chosen: tuple[Migration, ...]) -> None:
+    """Refuse to roll back a migration on which an installed one depends that is not rolled back with it."""
     versions = {migration.id: migration.version for migration in chosen}
     for migration in status.installed:
         for dependency in migration.depends:

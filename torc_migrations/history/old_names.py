@@ -32,7 +32,7 @@ class OtherName(NamedTuple):
     log: Sequence[LogEntry]
 
 
-class Told(NamedTuple):
+class YoyoFacts(NamedTuple):
     """What yoyo's ledger and log say of a migration, under all of its names.
 
     `yoyo` is the row that decides: that of the name which was written about last. `keys` are the hashes of its names.
@@ -44,7 +44,7 @@ class Told(NamedTuple):
     log: Sequence[LogEntry]
     keys: tuple[str, ...]
     old_ids: tuple[str, ...] = ()
-    unsure: Told | None = None
+    unsure: YoyoFacts | None = None
 
 
 def find_other_names(source: Source, recorded: Recorded) -> Mapping[int, tuple[OtherName, ...]]:
@@ -97,24 +97,24 @@ def _since_moved(log: Sequence[LogEntry], version: int, rule: NameRule) -> Seque
     return log
 
 
-def told_of(migration: Migration, recorded: Recorded, others: Sequence[OtherName]) -> Told:
+def yoyo_facts_of(migration: Migration, recorded: Recorded, others: Sequence[OtherName]) -> YoyoFacts:
     """Gather what yoyo's ledger and log say of a migration; `others` are the names without a file of its version."""
     key = migration.hash
     row, log = recorded.yoyo.get(key), recorded.log.get(key, ())
     if not others:
-        return Told(row, log, (key,))
+        return YoyoFacts(row, log, (key,))
     sqlx = recorded.sqlx.get(migration.version)
     ours = [other for other in others if _is_tied(other, sqlx, log, recorded)]
     logs = {key: log, **{other.key: other.log for other in others}}
-    told = _told(recorded, (key, *(other.key for other in ours)), logs)
+    facts = _facts(recorded, (key, *(other.key for other in ours)), logs)
     old = tuple(other.id for other in ours if _is_left(other, recorded))
-    if row is not None and told.yoyo is None:
+    if row is not None and facts.yoyo is None:
         old = (*old, migration.id)
-    unsure = [each for each in others if each not in ours and each.key in recorded.yoyo and _is_newer(each, told)]
+    unsure = [each for each in others if each not in ours and each.key in recorded.yoyo and _is_newer(each, facts)]
     if not unsure:
-        return told._replace(old_ids=old)
+        return facts._replace(old_ids=old)
     ids = tuple(other.id for other in unsure)
-    return told._replace(unsure=_told(recorded, [other.key for other in unsure], logs)._replace(old_ids=ids))
+    return facts._replace(unsure=_facts(recorded, [other.key for other in unsure], logs)._replace(old_ids=ids))
 
 
 def _is_tied(other: OtherName, sqlx: SqlxRecord | None, log: Iterable[LogEntry], recorded: Recorded) -> bool:
@@ -132,9 +132,9 @@ def _is_tied(other: OtherName, sqlx: SqlxRecord | None, log: Iterable[LogEntry],
     return bool((rows & {entry.sqlx_row for entry in lines}) - {None, NO_ROW})
 
 
-def _is_newer(other: OtherName, told: Told) -> bool:
+def _is_newer(other: OtherName, facts: YoyoFacts) -> bool:
     """Return whether a name was written about after all that is surely said of a migration."""
-    return not told.log or bool(other.log and other.log[-1].position > told.log[-1].position)
+    return not facts.log or bool(other.log and other.log[-1].position > facts.log[-1].position)
 
 
 def _plain(words: str) -> str:
@@ -145,14 +145,14 @@ def _is_left(other: OtherName, recorded: Recorded) -> bool:
     return other.key in recorded.yoyo or bool(other.log and other.log[-1].begun)
 
 
-def _told(recorded: Recorded, keys: Sequence[str], all_logs: Mapping[str, Sequence[LogEntry]]) -> Told:
+def _facts(recorded: Recorded, keys: Sequence[str], all_logs: Mapping[str, Sequence[LogEntry]]) -> YoyoFacts:
     logs = {key: all_logs[key] for key in keys if all_logs[key]}
     rows = [recorded.yoyo[key] for key in keys if key in recorded.yoyo]
     if not logs:
-        return Told(rows[0] if rows else None, (), tuple(keys))
+        return YoyoFacts(rows[0] if rows else None, (), tuple(keys))
     newest = max(logs, key=lambda key: logs[key][-1].position)
     lines = sorted(_flat(logs.values()), key=lambda entry: entry.position)
-    return Told(recorded.yoyo.get(newest), lines, tuple(keys))
+    return YoyoFacts(recorded.yoyo.get(newest), lines, tuple(keys))
 
 
 def _flat(logs: Iterable[Sequence[LogEntry]]) -> Iterator[LogEntry]:

@@ -68,7 +68,7 @@ class YoyoRecord(NamedTuple):
 class Begun(NamedTuple):
     """A script that has begun outside a transaction.
 
-    `done` statements of it are done, the next one is at `line`; `owner` names the process. `is_running` tells that the
+    `done` statements of it are done, the next one is at `line`; `owner` names the process. `is_running` says that the
     next one was begun, and that nothing is known of its end.
     """
 

@@ -86,6 +86,7 @@ class Tally:
         self.plan: QueryPlan | None = None
 
     def as_query(self) -> Query:
+        """Return what was counted, as a value."""
         return Query(
             self.sql,
             self.calls,
@@ -148,6 +149,7 @@ class Call:
         self.add(elapsed_ns, rows)
 
     def explain(self, connection: sqlite3.Connection, parameters: Parameters | None) -> None:
+        """Keep the plan of the query, unless that was done already."""
         if not self._tally.is_explained:
             self._tally.explain(connection, parameters)
 

@@ -132,12 +132,12 @@ class Ledgers:
     def record(self, step: Step, elapsed_ns: int = _UNKNOWN_TIME) -> None:
         """Write that a migration is installed: sqlx's row, yoyo's row, and a line in yoyo's log.
 
-        A row that is there already is left as it is.
+        A row that is there already is left as it is, but for a dirty one, which is successful then.
         """
         migration, facts = step.migration, self._facts(step, elapsed_ns)
         self._erase_old_ids(step, step.old_ids)
         is_new = self._execute(self._database.sql.insert_sqlx_row, facts).rowcount == 1
-        if self._database.sql.marks_dirty:
+        if not is_new:
             self._execute(UPDATE_FINISHED_ROW, facts)
         self._backend.mark_one(migration, log=False)
         self._log_installed(step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# No row: the statement fails where one of the tables does not exist.
 SELECT_NOTHING = """
     SELECT 1
     FROM {sqlx}, {yoyo}, {log}, {version}
@@ -52,6 +53,7 @@ SELECT_LINE = """
     FROM {log}
     WHERE id = :line
 """
+# The same for the log alone.
 SELECT_NO_LINE = """
     SELECT 1
     FROM {log}

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from torc_migrations.databases.servers.given import ServerOptions
 from torc_migrations.errors import BadOptionType, BadOptionValue
-
-if TYPE_CHECKING:
-    pass
 
 OnNewer: TypeAlias = Literal["accept", "refuse"]
 OutOfOrder: TypeAlias = Literal["apply", "refuse"]
@@ -237,8 +234,8 @@ def _check_text(option: str, value: object) -> None:
 def _check_name(option: str, value: object, allowed: str = "a name") -> None:
     if not isinstance(value, str):
         raise BadOptionType(option, value, allowed)
-    if not value.strip() or "\0" in value:
-        raise BadOptionValue(option, value, allowed)
+    if not value.strip() or "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise BadOptionValue(option, value, allowed)  # half of a pair of UTF-16 is not in UTF-8
 
 
 def _check_tables(migration_table: str, sqlx_table: str) -> None:

@@ -26,7 +26,7 @@ class Feed:
     An error of the callback is kept, and the callback is not called again. The run raises the error once the step that
     is running is committed. What a signal's handler raises is let through.
 
-    Runs that begin and end within a run, as those of a round trip do, are told as steps of that run.
+    Runs that begin and end within a run, as those of a round trip do, are reported as steps of that run.
 
     Attributes:
         failure: the error of the callback, or None.
@@ -50,7 +50,7 @@ class Feed:
         self._next_progress = 0.0
 
     def on_copy(self) -> Feed:
-        """Return what tells the same callback of a run on a copy of the database, which is a rehearsal."""
+        """Return the feed with the same callback for a run on a copy of the database, which is a rehearsal."""
         feed = copy(self)
         feed._rehearsed = self._name
         feed._runs = 0

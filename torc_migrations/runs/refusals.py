@@ -17,6 +17,7 @@ from torc_migrations.errors import (
     SchemaBroken,
 )
 from torc_migrations.formatting import lowered
+from torc_migrations.history.records import Begun
 from torc_migrations.history.steps import Outcome, Step
 from torc_migrations.log import log
 from torc_migrations.runs.session import Session
@@ -146,14 +147,18 @@ def hint_at_one_transaction(error: MigrationError) -> None:
         error.extend_hint(words.format("atomic=True"), words.format("--single-transaction"))
 
 
-def say_how_to_resume(error: ExecutionFailed, done: int) -> None:
-    """Say how the statements after the first ones are run of a script that keeps those."""
-    if error.kept and done:  # else none was done
-        name = error.step.name
-        last = f"statement {done} of {error.path} was the last that was done; once the cause is gone, "
+def say_how_to_resume(error: ExecutionFailed, begun: Begun | None, resumed_after: int) -> None:
+    """Say how the statements after the first ones are run of a script that keeps those.
+
+    With none done there is something to resume only if the ledgers say that the script has begun, as on MariaDB.
+    """
+    done = begun.done if begun else resumed_after
+    if error.kept and (begun or done):
+        name, others = error.step.name, "the others" if done else "the script"
+        last = f"statement {done} of {error.path} was the last that was done; " if done else ""
         error.extend_hint(
-            f"{last}repair({name}, resume_after={done}) runs the other statements",
-            f"{last}`torc-migrations repair {name} --resume-after {done}` runs the others",
+            f"{last}once the cause is gone, repair({name}, resume_after={done}) runs {others}",
+            f"{last}once the cause is gone, `torc-migrations repair {name} --resume-after {done}` runs {others}",
         )
 
 

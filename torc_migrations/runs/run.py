@@ -73,7 +73,7 @@ class Run:
         self._records = Records(session)
         self._last: Step  # that was performed last
         self._done = 0  # how many steps are committed, or performed in a transaction that is open
-        self._failed: Step | None = None  # that step, before which the group ends that repeats what was lost with it
+        self._failed: Step | None = None  # that step; what was rolled back with it is performed again, up to this step
 
     def perform(self, plan: Plan) -> Report:
         """Perform a plan.
@@ -159,7 +159,7 @@ class Run:
             return []
         except ExecutionFailed as error:
             self._database.refuse_unwritable(error)
-            say_how_to_resume(error, begun.done if (begun := self._ledgers.begun) else step.resume_after)
+            say_how_to_resume(error, self._ledgers.begun, step.resume_after)
             raise
         finally:
             self._ledgers.end()

@@ -152,23 +152,24 @@ class _Importable(pickle.Unpickler):
 
 
 class _Pool:
-    """Threads of this process, each of which hands batches of databases to a process of its own."""
+    """Threads of this process, each of which hands batches of databases to a process of its own.
+
+    A thread is started when there is a batch for it.
+    """
 
     def __init__(self, job: bytes, workers: int, stop: str) -> None:
         self._job = job
         self._workers = workers
         self._stop = stop
         self._size = 1
-        self._todo: Queue[Sequence[Tenant] | None] = Queue(workers * _WAITING)
+        self._threads: list[Thread] = []
+        self._todo: Queue[Sequence[Tenant] | None] = Queue()
         self._done: Queue[Answer | _Failed] = Queue()
 
     def run(self, tenants: Iterator[Tenant], is_enough: Callable[[], bool]) -> Iterator[Any]:
         """Yield each result."""
         with ExitStack() as stack:
-            threads = [Thread(target=self._drive, name="torc_migrations fleet") for _ in range(self._workers)]
-            stack.callback(self._end, threads)
-            for thread in threads:
-                thread.start()
+            stack.callback(self._end)
             waiting, exhausted = 0, False
             while True:
                 if not exhausted and (is_enough() or is_stopped()):
@@ -179,6 +180,7 @@ class _Pool:
                     exhausted = not batch
                     if batch:
                         self._todo.put(batch)
+                        self._start_thread()
                         waiting += 1
                 if exhausted and not waiting:
                     return
@@ -188,6 +190,11 @@ class _Pool:
                 waiting -= 1
                 self._size = _next_size(answer)
                 yield from answer.results
+
+    def _start_thread(self) -> None:
+        if len(self._threads) < self._workers:
+            self._threads.append(Thread(target=self._drive, name="torc_migrations fleet"))
+            self._threads[-1].start()
 
     def _drive(self) -> None:
         try:
@@ -205,14 +212,15 @@ class _Pool:
         with open(self._stop, "w"):
             pass
 
-    def _end(self, threads: list[Thread]) -> None:
+    def _end(self) -> None:
         self._stop_all()  # also after an error, or Ctrl-C
         while not self._todo.empty():
             self._todo.get_nowait()
-        for _ in threads:
+        for _ in self._threads:
             self._todo.put(None)
-        for thread in threads:
-            thread.join()
+        for thread in self._threads:
+            if thread.ident is not None:  # Ctrl-C may have come before its start
+                thread.join()
 
 
 def _next_size(answer: Answer) -> int:

@@ -29,9 +29,9 @@ class Source:
     """The migrations of a directory.
 
     `migrations` are by ascending version; `notes` are sentences about files that were ignored, and about directives in
-    up scripts that are misspelt; `warnings` are those about names that an upgrade repeats. `hooks` are yoyo's
-    post-apply scripts, which run whenever migrations were applied: migrations of version 0 that are never installed.
-    `foreign_keys` is what was chosen for its scripts.
+    up scripts that are misspelt; `warnings` are those that an upgrade repeats. `hooks` are yoyo's post-apply scripts,
+    which run whenever migrations were applied: migrations of version 0 that are never installed. `foreign_keys` is what
+    was chosen for its scripts.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Source:
     def with_foreign_keys(self, choice: ForeignKeys) -> Source:
         """Return the same source, whose scripts say of foreign keys what is chosen: for all of them, or by version.
 
-        A version that it does not have is a note.
+        A version that it does not have is a note, which an upgrade repeats.
         """
         if choice == "script":
             return self
@@ -56,7 +56,14 @@ class Source:
         notes = tuple(
             f"foreign keys are chosen for {version}, which the source does not have" for version in sorted(named)
         )
-        return replace(self, migrations=migrations, hooks=hooks, notes=(*self.notes, *notes), foreign_keys=choice)
+        return replace(
+            self,
+            migrations=migrations,
+            hooks=hooks,
+            notes=(*self.notes, *notes),
+            warnings=(*self.warnings, *notes),
+            foreign_keys=choice,
+        )
 
     def as_chosen(self, migration: Migration) -> Migration:
         """Return a migration that is not of this source, whose scripts say of foreign keys what is chosen for it."""
@@ -180,7 +187,9 @@ def _combined(one: Source, two: Source) -> Source:
     files = {migration.version: migration.up.path for migration in one.migrations}
     for migration in two.migrations:
         if migration.version in files:
-            raise DuplicateVersion(name, migration.version, (files[migration.version], migration.up.path))
+            names = files[migration.version], migration.up.path
+            hint = "name the directory once" if os.path.realpath(names[0]) == os.path.realpath(names[1]) else None
+            raise DuplicateVersion(name, migration.version, names, hint=hint)
     if hook := next((hook for hook in two.hooks if hook.id in {other.id for other in one.hooks}), None):
         raise SourceError(name, f"two hooks have the name {hook.id}", hint=f"rename {hook.up.path}")
     migrations = sorted((*one.migrations, *two.migrations), key=lambda migration: migration.version)

@@ -13,6 +13,7 @@ from torc_migrations.options.keywords import Options
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
+    from collections.abc import Iterator
 
     from torc_migrations.cli.options import Parents
     from torc_migrations.cli.terminal import Terminal
@@ -119,18 +120,22 @@ def _fleet(options: Namespace, terminal: Terminal) -> Fleet:
     from torc_migrations.services.fleets import Fleet
     from torc_migrations.services.tenants import tenants_of
 
+    if options.database is not None:
+        raise BadArguments("fleet does not take -d", hint="name each database as a PATTERN, after the ACTION")
     migrator = make_migrator(options, terminal, in_memory=True)
-    if not any(True for pattern in options.databases for _ in tenants_of(_pattern(pattern))):
+
+    def databases() -> Iterator[tuple[str, str]]:
+        """Yield the names and addresses, each address once, also if several patterns match it."""
+        found = {each.address: each.name for written in options.databases for each in tenants_of(_pattern(written))}
+        return ((name, address) for address, name in found.items())
+
+    if not any(databases()):
         raise BadArguments(
             f"there is no database {' and '.join(map(repr, options.databases))}",
             hint="name files that exist, with a pattern in quotes",
         )
     settings: Any = {name: getattr(migrator, name) for name in Options.__annotations__}
-    return Fleet(
-        lambda: ((each.name, each.address) for pattern in options.databases for each in tenants_of(_pattern(pattern))),
-        migrator.source,
-        **settings,
-    )
+    return Fleet(databases, migrator.source, **settings)
 
 
 def _pattern(written: str) -> Any:

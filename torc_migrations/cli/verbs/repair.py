@@ -117,6 +117,8 @@ def _check(options: Namespace) -> None:
             "repair --reason needs the VERSION of the edited file",
             hint="`torc-migrations status` lists the files that have a different checksum",
         )
+    if options.reason is not None and not options.reason.strip():
+        raise BadArguments("repair --reason needs a text", hint="say why the edit needs no new migration")
     if options.renamed and options.versions:
         raise BadArguments("repair --renamed takes no VERSION", hint="`torc-migrations status` names the renamed files")
     if options.resume_after is not None and len(options.versions) != 1:

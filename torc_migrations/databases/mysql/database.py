@@ -108,10 +108,15 @@ class MySqlDatabase(Unwatched, MySqlConnection):
         self.roll_back()
 
     def script_mode(self, script: Script) -> ScriptMode:
-        """Return how a script relates to a transaction: only one that does nothing but change rows can be in one."""
-        from torc_migrations.databases.mysql.schema import SELECT_NOT_TRANSACTIONAL
-        from torc_migrations.databases.mysql.scripts.runner import keeps_transaction
+        """Return how a script relates to a transaction: only one that does nothing but change rows can be in one.
 
+        Raises:
+            BadScript: it has a ROLLBACK. To find that while it runs would leave it noted as begun.
+        """
+        from torc_migrations.databases.mysql.schema import SELECT_NOT_TRANSACTIONAL
+        from torc_migrations.databases.mysql.scripts.runner import keeps_transaction, refuse_rollbacks
+
+        refuse_rollbacks(script)
         if not script.directives.transactional or not keeps_transaction(script):
             return ScriptMode.OUTSIDE
         with self.translated():

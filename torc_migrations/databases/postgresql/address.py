@@ -102,7 +102,8 @@ def connect(address: Address) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(psycopg.conninfo.make_conninfo(**parameters), autocommit=True, prepare_threshold=None)
     except psycopg.Error as error:
         reason = masked(" ".join(str(error).split())).removeprefix("connection failed: ")
-        raise CannotOpen(address.name, f"cannot connect to {address.name}: {reason}", hint=_hint(reason)) from error
+        hint = None if isinstance(error, psycopg.ProgrammingError) else _hint(reason)  # the value of a parameter
+        raise CannotOpen(address.name, f"cannot connect to {address.name}: {reason}", hint=hint) from error
 
 
 def _hint(reason: str) -> str | None:
@@ -134,6 +135,8 @@ def translate(error: psycopg.Error, name: str, holder: str = "another session") 
         return CannotOpen(name, f"{name}: {reason}", hint="grant the right to this role, or use another one")
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         return read_only(name)
+    if isinstance(error, psycopg.errors.InvalidParameterValue):  # of `?schema=`, or of an option
+        return CannotOpen(name, f"{name}: {reason}")
     failure = DatabaseFailed(name, reason)
     if is_lost(error):
         failure.is_lost = True

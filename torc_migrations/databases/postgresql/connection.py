@@ -17,7 +17,7 @@ from torc_migrations.databases.files import note_end_of_use, note_use
 from torc_migrations.databases.postgresql import locks
 from torc_migrations.databases.postgresql.address import Address, connect, is_broken, read_only, translate
 from torc_migrations.databases.postgresql.savepoints import PostgreSQLSavepoint
-from torc_migrations.databases.postgresql.session import SessionState, literal
+from torc_migrations.databases.postgresql.session import SessionState, literal, set_search_path
 from torc_migrations.databases.servers.parameters import to_pyformat
 from torc_migrations.databases.transactions import Transaction
 from torc_migrations.databases.waiting import Wait
@@ -34,11 +34,10 @@ if TYPE_CHECKING:
     Row = tuple[Any, ...]
 
 _PAUSE = 0.2  # seconds, between two attempts to connect again
-# What tells that a table or a column does not exist.
+# The errors for a table or a column that does not exist.
 _MISSING = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName)
 _IN_A_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
-# A standby grants advisory locks too; one that is held there blocks the new primary once the standby is promoted.
 # The first schema of the search path that has a ledger; without one, that in which CREATE TABLE creates tables.
 SELECT_FACTS = """
     SELECT
@@ -143,7 +142,7 @@ class PostgreSQLConnection:
                 return True
 
     def _read_facts(self) -> Row:
-        path = f"SET LOCAL search_path TO {self.address.schema}; " if self.address.schema else ""
+        path = set_search_path(self.address.schema)
         with self._translated():
             cursor = self.run(f"BEGIN READ ONLY; {path}{SELECT_FACTS}; ROLLBACK")
             for _ in range(2 if path else 1):
@@ -313,7 +312,7 @@ class PostgreSQLConnection:
         wait = self.options.table_lock_timeout
         limit = self.lock_timeout if wait is None else wait
         milliseconds = 0 if limit >= 2_000_000 or math.isinf(limit) else max(1, round(limit * 1000))
-        path = f"SET LOCAL search_path TO {self.address.schema}; " if self.address.schema else ""
+        path = set_search_path(self.address.schema)
         if wait is None:  # what the role or the URL says is shorter
             value = f"CASE current_setting('lock_timeout') WHEN '0' THEN '{milliseconds}' ELSE current_setting("
             return f"{path}SELECT set_config('lock_timeout', {value}'lock_timeout') END, true)"

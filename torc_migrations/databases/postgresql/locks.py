@@ -133,7 +133,7 @@ def sqlx_key(database: str) -> int:
 class YoyoLock(NamedTuple):
     """The row in yoyo's lock table.
 
-    `alive` tells whether there is a session that may be that yoyo's: one of this database that began before the row
+    `alive` says whether there is a session that may be that yoyo's: one of this database that began before the row
     was written. The row has the number of a process, on a machine that is not known.
     """
 
@@ -145,7 +145,7 @@ class YoyoLock(NamedTuple):
         return f"yoyo, process {self.pid} on some host, since {self.since} UTC (`yoyo break-lock` if it was killed),"
 
 
-class Begun(NamedTuple):
+class Start(NamedTuple):
     """What was found when a transaction was begun."""
 
     is_read_only: bool
@@ -153,7 +153,7 @@ class Begun(NamedTuple):
     has_yoyo_lock: bool
 
 
-def begin(database: Session, local_settings: str, *, advisory_lock: bool) -> Begun:
+def begin(database: Session, local_settings: str, *, advisory_lock: bool) -> Start:
     """Begin a transaction, and ask in the same query for the lock, and whether there is yoyo's table of locks.
 
     A standby grants advisory locks too, so it is not asked for one.
@@ -166,7 +166,7 @@ def begin(database: Session, local_settings: str, *, advisory_lock: bool) -> Beg
     )
     while cursor.nextset():  # the last result is that of the query
         pass
-    return Begun(*cursor.fetchall()[0])
+    return Start(*cursor.fetchall()[0])
 
 
 def read_yoyo_lock(database: Session) -> YoyoLock | None:

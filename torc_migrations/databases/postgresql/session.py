@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from psycopg import sql
+
 if TYPE_CHECKING:
     from psycopg import ClientCursor
 
@@ -75,10 +77,15 @@ class SessionState:
                 self._run(f"DROP {kind} IF EXISTS {name} CASCADE")
 
 
+def set_search_path(schemas: str) -> str:
+    """Return what sets the search path in a transaction to the names that a URL has, or "" where it has none."""
+    return f"SELECT set_config('search_path', {literal(schemas)}, true); " if schemas else ""
+
+
 def literal(text: str) -> str:
-    """Return a text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
+    """Return a text as SQL writes it, whatever `standard_conforming_strings` says."""
+    return sql.Literal(text).as_string(None)
 
 
 def _name(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'
+    return sql.Identifier(text).as_string(None)

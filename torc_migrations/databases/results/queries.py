@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator
 from typing import NamedTuple, Protocol
+
+_INSERTS = re.compile(r"\s*(?:INSERT|REPLACE)\b", re.IGNORECASE)
 
 
 class SavedQuery(NamedTuple):
@@ -11,6 +14,11 @@ class SavedQuery(NamedTuple):
 
     sql: str
     begin: int
+
+
+def inserts(sql: str) -> bool:
+    """Return whether a query is an INSERT or a REPLACE, which fails where it leaves out a column that needs a value."""
+    return _INSERTS.match(sql) is not None
 
 
 class QueryTester(Protocol):

@@ -11,7 +11,7 @@ from torc_migrations.formatting import lowered
 class Column(NamedTuple):
     """A column of a table.
 
-    `has_default` tells of a generated column too that an INSERT needs no value for it. `is_key` tells that it is in the
+    `has_default` says, of a generated column too, that an INSERT needs no value for it. `is_key` says that it is in the
     primary key of SQLite, which makes a value for it.
     """
 

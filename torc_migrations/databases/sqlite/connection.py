@@ -335,7 +335,7 @@ def translate(error: sqlite3.DatabaseError, address: Address) -> Exception:
         return file_is_gone(address)
     if primary_code(error) == sqlite3.SQLITE_READONLY:
         return CannotOpen(address.name, f"{address.name!r} is read-only ({reason})")
-    if primary_code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+    if primary_code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM) or _is_special(address.path):
         return _cannot_open(address, reason)
     return DatabaseFailed(address.name, reason, hint=_READ_ALL if _IN_PROGRESS in reason else None)
 
@@ -350,11 +350,19 @@ def _cannot_open(address: Address, reason: str) -> CannotOpen:
             reason = "it is a directory"
             hint = "name a file; a directory of migrations is the source"
             command_hint = "name a file; a directory of migrations is named with --source"
+        elif _is_special(path):
+            reason = "it is a device, a pipe or a socket"
+            hint = "name a file"
         elif os.path.exists(path) and not os.access(path, os.R_OK):
             reason = "permission denied"
         elif not os.access(directory, os.W_OK):
             reason = f"the directory {directory!r} cannot be written"
     return CannotOpen(address.name, f"cannot open {address.name!r}: {reason}", hint=hint, command_hint=command_hint)
+
+
+def _is_special(path: str | None) -> bool:
+    """Return whether a path leads to what is neither a file nor a directory."""
+    return path is not None and os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
 
 
 def is_busy(error: sqlite3.OperationalError) -> bool:

@@ -86,7 +86,8 @@ def _borrowed(connection: sqlite3.Connection, lock_timeout: float, functions: Fu
     try:
         address = Address(read_schemas(connection)["main"] or None)
     except sqlite3.Error as error:
-        raise CannotOpen("the connection", f"the connection cannot be used: {error}") from error
+        hint = "open it with check_same_thread=False" if "in a thread" in str(error) else None
+        raise CannotOpen("the connection", f"the connection cannot be used: {error}", hint=hint) from error
     if connection.in_transaction:
         raise CannotOpen(
             address.name,
@@ -102,6 +103,7 @@ def _missing(address: Address, lock_timeout: float, functions: Functions | None)
     """Stand in for a file that does not exist, so that listing it does not create it."""
     _refuse_impossible(address.path or "")
     path = _end_of_link(address)
+    _refuse_hidden(path, address)
     directory = os.path.dirname(path) or "."
     if not os.path.isdir(directory):
         reason = f"there is no directory {masked(directory)!r} for the database {address.name!r}"
@@ -123,6 +125,17 @@ def _end_of_link(address: Address) -> str:
     if os.path.islink(end):
         raise CannotOpen(address.name, f"cannot open {address.name!r}: it is a link that leads to itself")
     return end
+
+
+def _refuse_hidden(path: str, address: Address) -> None:
+    """Refuse a file that cannot be seen, because a directory above it may not be searched: it may exist."""
+    try:
+        os.stat(path)
+    except PermissionError as error:
+        reason = f"cannot open {address.name!r}: permission denied in a directory above it"
+        raise CannotOpen(address.name, reason) from error
+    except OSError:
+        pass
 
 
 def _refuse_impossible(path: str) -> None:

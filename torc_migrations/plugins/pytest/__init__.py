@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torc_migrations.plugins.templates import MigratedAt, Templates
 
 _SOURCE, _TESTS, _IRREVERSIBLE = "torc_migrations_source", "torc_migrations_tests", "torc_migrations_irreversible"
+_USUAL_SOURCE = "migrations"
 _SERVER = "torc_migrations_server"
 _BASE, _DATABASE, _QUERIES = "torc_migrations_base", "torc_migrations_database", "torc_migrations_queries"
 _COPIES = pytest.StashKey[list[str]]()
@@ -36,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--migrations-keep", action="store_true", help="keep the database of every test, not only of those that fail"
     )
-    parser.addini(_SOURCE, "directories of migrations, or package:NAME:DIRECTORY", type="args", default=["migrations"])
+    parser.addini(_SOURCE, "directories of migrations, or package:NAME:DIRECTORY", type="args", default=[_USUAL_SOURCE])
     parser.addini(
         _SERVER, "the URL of a database of a server, on which each test gets a database of its own; $NAME is a variable"
     )
@@ -53,15 +54,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getini(_TESTS):
         from torc_migrations.plugins.collected import Checks, Settings
 
-        sources = [_resolved(source, config) for source in config.getini(_SOURCE)]
         queries = config.getini(_QUERIES)
         settings = Settings(
             irreversible=bool(config.getini(_IRREVERSIBLE)),
             base=config.getini(_BASE) or None,
-            database=os.path.expandvars(config.getini(_DATABASE)) or None,
+            database=_address(config, _DATABASE),
             queries=_resolved(queries, config) if queries else None,
         )
-        checks = Checks(sources, settings)
+        checks = Checks(_sources(config), settings)
         config.pluginmanager.register(checks, "torc_migrations_checks")
         if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
             config.args += [path for path in checks.places if path not in config.args]
@@ -70,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def migrations_source(pytestconfig: pytest.Config) -> Any:
     """The source of the migrations: that of the setting `torc_migrations_source`. Override it for another one."""
-    sources = [_resolved(source, pytestconfig) for source in pytestconfig.getini(_SOURCE)]
+    sources = _sources(pytestconfig)
     return sources[0] if len(sources) == 1 else sources
 
 
@@ -83,7 +83,7 @@ def migrations_options() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def migrations_server(pytestconfig: pytest.Config) -> str | None:
     """The server for the databases: that of the setting `torc_migrations_server`, or None for SQLite files."""
-    return os.path.expandvars(pytestconfig.getini(_SERVER)) or None
+    return _address(pytestconfig, _SERVER)
 
 
 @pytest.fixture(scope="session")
@@ -241,6 +241,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     kept = config.stash[_KEPT]
     for directory in sorted(kept):
         terminalreporter.write_line(f"migrated databases are kept in {directory}")
+
+
+def _sources(config: pytest.Config) -> list[str]:
+    """Return the sources that the settings name; an empty setting is none."""
+    return [_resolved(source, config) for source in config.getini(_SOURCE) or [_USUAL_SOURCE]]
+
+
+def _address(config: pytest.Config, setting: str) -> str | None:
+    """Return the URL in a setting, with the values of its variables, or None where there is none.
+
+    Raises:
+        UsageError: a variable is not set.
+    """
+    written = str(config.getini(setting))
+    for name in re.findall(r"\$\{?(\w+)", written):
+        if name not in os.environ:
+            raise pytest.UsageError(f"{setting} names the environment variable {name}, which is not set; %24 is a $")
+    return os.path.expandvars(written) or None
 
 
 def _resolved(source: str, config: pytest.Config) -> str:

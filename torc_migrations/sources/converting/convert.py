@@ -59,6 +59,9 @@ def convert_directory(
 def _check_places(directory: str, output: str | None) -> None:
     if directory.startswith("package:"):
         raise SourceError(directory, f"{directory!r} is not a directory", hint="name the directory itself")
+    if not os.path.exists(directory):
+        hint = "name the directory of the other tool's migrations"
+        raise SourceError(directory, f"there is no directory {directory!r}", hint=hint)
     try:
         free = output is None or not os.path.lexists(output) or not os.listdir(output)
     except OSError:

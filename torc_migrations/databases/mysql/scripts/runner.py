@@ -31,7 +31,7 @@ from torc_migrations.databases.mysql.scripts.statements import (
 from torc_migrations.databases.mysql.scripts.ticks import INTERRUPTED, Ticks
 from torc_migrations.databases.waiting import Monitor
 from torc_migrations.errors import BadScript, ExecutionFailed, StatementTimeout
-from torc_migrations.formatting import duration_text
+from torc_migrations.formatting import counted, duration_text
 from torc_migrations.log import log
 from torc_migrations.sources.text import bad_script, frame, place
 
@@ -44,7 +44,6 @@ _TRIES = 5
 _KEEPS_ROWS = frozenset({Kind.CHANGES_ROWS, Kind.READS, Kind.SESSION})
 # DDL that sets nothing in the session, if it is one statement only.
 _SETS_NOTHING = frozenset({"CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", "GRANT", "REVOKE", "ANALYZE", "OPTIMIZE"})
-_UNCLEAR = "in a script would leave unclear which statements are kept"
 # A statement of several parts, of which the first may be done when a later one fails.
 _IN_PARTS = re.compile(r"\s*(?:CALL|EXECUTE|BEGIN|LOAD|DROP\b[^,]*,)", re.IGNORECASE)
 
@@ -64,6 +63,18 @@ class Runs(Protocol):
 
     def confirm_lock(self) -> None:
         """Fail where the migration lock was lost."""
+
+
+def refuse_rollbacks(script: Script) -> None:
+    """Raise for a ROLLBACK in a script.
+
+    Raises:
+        BadScript: it has one.
+    """
+    for statement in statements(script.sql):
+        if kind_of(script.sql, statement.begin) is Kind.ROLLS_BACK:
+            sentence = f"{script.path}: ROLLBACK in a script would leave unclear which statements are kept"
+            raise bad_script(script.path, script.sql, statement.begin, sentence, hint="remove it")
 
 
 def keeps_transaction(script: Script) -> bool:
@@ -114,7 +125,6 @@ class ScriptRunner:
             BadScript: a statement cannot be part of a script, or its transaction is still open at its end.
         """
         self._mode = mode
-        self._refuse_rollbacks()
         self._session.begin_script()
         try:
             self._set_foreign_keys()
@@ -149,19 +159,12 @@ class ScriptRunner:
         """Refuse a script whose own transaction is still open, or that resumes behind its end."""
         if self._step.resume_after > self._done:
             path, after = self._script.path, self._step.resume_after
-            reason = f"{path}: it has {self._done} statements, and cannot be resumed after number {after}"
+            reason = f"{path}: it has {counted(self._done, 'statement')}, and cannot be resumed after number {after}"
             raise BadScript(path, reason, hint="`torc-migrations doctor` names the last statement that is done")
         if self._mode is ScriptMode.OUTSIDE and self._session.in_transaction:
             path = self._script.path
             reason = f"{path}: its transaction is still open at its end, and was rolled back"
             raise BadScript(path, reason, hint="end it with COMMIT")
-
-    def _refuse_rollbacks(self) -> None:
-        script = self._script
-        for statement in statements(script.sql):
-            if kind_of(script.sql, statement.begin) is Kind.ROLLS_BACK:
-                sentence = f"{script.path}: ROLLBACK {_UNCLEAR}"
-                raise bad_script(script.path, script.sql, statement.begin, sentence, hint="remove it")
 
     def _set_foreign_keys(self) -> None:
         directives = self._script.directives

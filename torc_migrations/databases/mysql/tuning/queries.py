@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torc_migrations.databases.mysql.connection import code_of, is_of_driver, message_of
 from torc_migrations.databases.mysql.scripts.statements import statements
-from torc_migrations.databases.results.queries import SavedQuery
+from torc_migrations.databases.results.queries import SavedQuery, inserts
 from torc_migrations.databases.servers.queries import with_parameters
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
 _WRONG_ARGUMENTS, _NO_DEFAULT = 1210, 1364
-_INSERTS = re.compile(r"\s*(?:INSERT|REPLACE)\b", re.IGNORECASE)
 _FIELD = re.compile(r"Field '(?P<column>.+)' doesn't have a default value")
 
 
@@ -41,7 +40,7 @@ class MySqlQueries:
         if error := self._failure("PREPARE torc_query FROM :text", {"text": text}):
             return message_of(error).replace(f"{self._database.schema}.", "")
         try:
-            found = self._missing(text.count("?")) if _INSERTS.match(text) else None
+            found = self._missing(text.count("?")) if inserts(text) else None
         finally:
             session.run("DEALLOCATE PREPARE torc_query")
         return f"column {found} needs a value" if found else None

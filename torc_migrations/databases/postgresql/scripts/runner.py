@@ -21,7 +21,7 @@ from torc_migrations.databases.postgresql.scripts.statements import Statement
 from torc_migrations.databases.postgresql.scripts.ticks import Ticks
 from torc_migrations.databases.servers.unwatched import ServerEffects
 from torc_migrations.errors import BadScript, LockTimeout, MigrationError
-from torc_migrations.formatting import duration_text
+from torc_migrations.formatting import counted, duration_text
 from torc_migrations.log import log
 from torc_migrations.sources.text import place
 
@@ -272,7 +272,7 @@ class ScriptRunner:
                     reason = f"statement {after} is inside a transaction of the script, which is kept as a whole"
                 break
         else:
-            reason = f"it has {count} statements, and cannot be resumed after number {after}"
+            reason = f"it has {counted(count, 'statement')}, and cannot be resumed after number {after}"
         if reason:
             hint = "`torc-migrations doctor` names the last statement that is done"
             raise BadScript(self._script.path, f"{self._script.path}: {reason}", hint=hint)

@@ -92,7 +92,7 @@ def needs_a_look(sql: bytes) -> bool:
 def statements(sql: bytes, standard_strings: Callable[[], bool] = lambda: True) -> Iterator[Statement]:
     r"""Yield the statements of a script; what has no word in it is none.
 
-    `standard_strings` tells whether a `\` in a text is just that, as `standard_conforming_strings` says; a script
+    `standard_strings` says whether a `\` in a text is just that, as `standard_conforming_strings` says; a script
     that is run statement by statement may change it.
     """
     at = 0

@@ -10,7 +10,7 @@ from typing import Protocol
 from torc_migrations.databases.interface import Progress
 from torc_migrations.databases.sqlite.scripts.statements import Statement, first_token, first_words, statements
 from torc_migrations.errors import BadScript
-from torc_migrations.formatting import duration_text
+from torc_migrations.formatting import counted, duration_text
 from torc_migrations.log import log
 from torc_migrations.sources.migration import Script
 
@@ -61,7 +61,7 @@ def _no_resumption(sql: bytes, after: int, *, is_open: bool) -> str | None:
                 if is_open
                 else None
             )
-    return f"it has {count} statements, and cannot be resumed after number {after}"
+    return f"it has {counted(count, 'statement')}, and cannot be resumed after number {after}"
 
 
 class Connected(Protocol):

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import TYPE_CHECKING
 
-from torc_migrations.databases.results.queries import SavedQuery
+from torc_migrations.databases.results.queries import SavedQuery, inserts
 from torc_migrations.databases.sqlite.scripts.statements import first_token, statements
 
 if TYPE_CHECKING:
     from torc_migrations.databases.sqlite.transactions import SQLiteConnection
 
 _NOT_NULL = re.compile(r"NOT NULL constraint failed: (?P<column>.+)")
-_INSERTS = re.compile(r"\s*(?:INSERT|REPLACE)\b", re.IGNORECASE)
 _NUMBERS = count()
 
 
@@ -54,7 +53,7 @@ class SQLiteQueries:
         # Another text each time: sqlite3 keeps prepared statements, and SQLite does not prepare an EXPLAIN again.
         if reason := self._failure(f"EXPLAIN {sql.rstrip(';')} -- {next(_NUMBERS)}"):
             return reason
-        if not _INSERTS.match(sql):
+        if not inserts(sql):
             return None
         self._database.execute("SAVEPOINT torc_query")
         try:
