@@ -169,8 +169,10 @@ def test_a_directory_in_no_repository_has_a_sentence(tmp_path: Path) -> None:
     """Not a traceback of a program that failed."""
     write_files(tmp_path, {"1_a.sql": ""})
 
-    with pytest.raises(SourceError, match="git fails in "):
+    with pytest.raises(SourceError, match="git fails in ") as failure:
         renumber(str(tmp_path))
+
+    assert "make a repository" in (failure.value.hint or "")
 
 
 def test_a_name_that_is_taken_stops_before_anything_is_lost(tmp_path: Path) -> None:

@@ -80,4 +80,6 @@ def _git(directory: str, *words: str, missing: bytes | None = None) -> bytes:
     if missing is not None:
         return missing
     reason = done.stderr.decode(errors="replace").strip().splitlines()
-    raise SourceError(directory, f"git fails in {directory}: {reason[0] if reason else done.returncode}")
+    is_outside = "not a git repository" in "".join(reason)
+    hint = "this compares with a commit of git: make a repository, or name a directory in one" if is_outside else None
+    raise SourceError(directory, f"git fails in {directory}: {reason[0] if reason else done.returncode}", hint=hint)
