@@ -8,6 +8,7 @@ from torc_migrations.databases.interface import Effects, ScriptMode
 from torc_migrations.databases.results.violations import BrokenObject, Soundness, Violation, newly_broken
 from torc_migrations.errors import (
     BadScript,
+    DatabaseFailed,
     ExecutionFailed,
     ForeignKeyViolations,
     LockTimeout,
@@ -100,11 +101,16 @@ def refuse_broken(session: Session, steps: Iterable[Step], after: Soundness, eff
 
 
 def note_unfinished(session: Session) -> None:
-    """Warn, at the end of a run, of what its scripts have created and does not work yet."""
+    """Warn, at the end of a run, of what its scripts have created and does not work yet, where that can be read."""
     if not session.made or session.is_piecewise:
         return
     made, session.made = session.made, {}
-    for each in session.database.find_unfinished(made):
+    try:
+        unfinished = session.database.find_unfinished(made)
+    except (DatabaseFailed, LockTimeout):
+        log().debug("what does not work yet cannot be read", exc_info=True)
+        return
+    for each in unfinished:
         name = made[lowered(each.name)]
         log().warning("%s: %s does not work yet: %s", name, each.title, each.reason)
 
