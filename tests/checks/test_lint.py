@@ -225,6 +225,23 @@ def test_what_is_not_pending_is_not_run(tmp_path: Path) -> None:
     assert check_lint(migrator).findings == ()
 
 
+def test_a_key_that_a_later_migration_takes_away_needs_no_index(tmp_path: Path) -> None:
+    """Its table stays, with another key that has an index."""
+    files = {
+        "1_create.sql": (
+            "CREATE TABLE book (id INTEGER PRIMARY KEY);\n"
+            "CREATE TABLE page (id INTEGER PRIMARY KEY, book INTEGER REFERENCES book (id));"
+        ),
+        "2_rebuild.sql": (
+            "DROP TABLE page;\nCREATE TABLE page (id INTEGER PRIMARY KEY, volume INTEGER REFERENCES book (id));\n"
+            "CREATE INDEX idx_volume ON page (volume);"
+        ),
+    }
+    result = check_lint(Migrator(":memory:", write_files(tmp_path / "migrations", files)), has_database=False)
+
+    assert "foreign-key-without-index" not in {each.rule for each in result.findings}
+
+
 def test_the_shipped_schema_has_warnings_only() -> None:
     """Keys without an index, each of which is one."""
     result = check_lint(Migrator(":memory:", SQL), has_database=False)

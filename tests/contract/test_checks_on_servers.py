@@ -113,6 +113,10 @@ def test_what_works_with_sqlite_only_says_so(migrator: Migrator, tmp_path: Path,
         *("-d", str(migrator.database), "-s", str(migrator.source), "check", "--schema", str(tmp_path / "s.sql"))
     )
 
+    dumped = torc("-d", str(migrator.database), "-s", str(migrator.source), "dump")
+
     assert done.status == 0, done.err
     assert "a dump works with SQLite only" in done.out
+    assert (dumped.status, dumped.out) == (2, "")
+    assert "a dump works with SQLite only" in dumped.err
     assert "drift: ok\n" in done.out

@@ -69,6 +69,7 @@ CASES = {
         "DROP TABLE shelf CASCADE;",
         ("breaks-schema!", "loses-data"),
     ),
+    "a key that goes with its own column": Case('ALTER TABLE "Book" DROP COLUMN shelf;', ("loses-data",)),
     "a new column without a default": Case(
         'DELETE FROM "Book"; ALTER TABLE "Book" ADD COLUMN pages INT NOT NULL;',
         ("loses-data", "not-null-without-default!"),
@@ -256,3 +257,28 @@ def test_copies_can_be_made_one_after_the_other(postgresql_database: PostgreSQLU
     migrator = with_rows(postgresql_database, tmp_path, CASES["a down script that is right"])
 
     assert [check_lint(migrator).findings for _ in range(10)] == [()] * 10
+
+
+@pytest.mark.parametrize(
+    ("script", "rules"),
+    [
+        ('ALTER TABLE part DROP COLUMN "Size"', ["loses-data"]),
+        ("ALTER TABLE part DROP COLUMN b", ["loses-data"]),
+        ("ALTER TABLE part RENAME TO piece; ALTER TABLE piece DROP COLUMN b", ["loses-data"]),
+        ("ALTER TABLE whole DROP CONSTRAINT whole_pkey CASCADE", ["breaks-schema"]),
+    ],
+)
+def test_only_keys_of_other_tables_break(
+    postgresql_database: PostgreSQLUnderTest, tmp_path: Path, script: str, rules: list[str]
+) -> None:
+    """PostgreSQL drops a CHECK, and a key of several columns, with any of its own columns, which the script names."""
+    first = (
+        "CREATE TABLE whole (a INT, b INT, PRIMARY KEY (a, b));\n"
+        'CREATE TABLE part (a INT, b INT, "Size" INT CHECK ("Size" > 0), FOREIGN KEY (a, b) REFERENCES whole);\n'
+        "CREATE INDEX i ON part (a);\n"
+    )
+    source = write_files(tmp_path / "migrations", {"1_first.sql": first, "2_second.sql": script})
+
+    found = check_lint(Migrator(postgresql_database.url, source)).findings
+
+    assert sorted({each.rule for each in found if each.version == 2}) == rules

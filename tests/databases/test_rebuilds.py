@@ -208,6 +208,57 @@ def test_rows_that_a_script_deletes_before_a_rebuild_may_go(sqlite: SQLiteUnderT
     assert upgrade(sqlite.path, folder({"1_b": script})).applied == (1,)
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "DROP TABLE t;\nCREATE TABLE t (x);\n-- Replace the index, or ignore it.",
+        "DROP TABLE t;\nCREATE TABLE t (x);\nINSERT OR IGNORE INTO settings VALUES ('a');",
+        (
+            "INSERT INTO settings SELECT x FROM t;\nDROP TABLE t;\nCREATE TABLE t (x);\n"
+            "REPLACE INTO settings VALUES ('a');"
+        ),
+        (
+            "CREATE TABLE n (x);\nINSERT INTO n SELECT replace(x, '1', '2') FROM t WHERE x > 1;\n"
+            "DROP TABLE t;\nALTER TABLE n RENAME TO t;"
+        ),
+        (
+            "CREATE TABLE n (x);\nINSERT INTO n SELECT x FROM t WHERE x > 1;\n"
+            "DROP TABLE t;\nALTER TABLE n RENAME TO t;\n"
+            "CREATE TRIGGER g AFTER INSERT ON t BEGIN INSERT OR IGNORE INTO settings VALUES (new.x); END;"
+        ),
+    ],
+)
+def test_a_table_may_be_made_again_with_fewer_rows_than_it_had(sqlite: SQLiteUnderTest, folder, script):
+    """Only rows that a conflict leaves out go in silence: those that a WHERE or the DROP TABLE names are meant."""
+    sqlite.execute("CREATE TABLE settings (x)", "CREATE TABLE t (x)", "INSERT INTO t VALUES (1), (1), (2)")
+
+    assert upgrade(sqlite.path, folder({"1_b": script})).applied == (1,)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "INSERT OR REPLACE INTO n SELECT x FROM t;\nDROP TABLE t;\nALTER TABLE n RENAME TO t;",
+        (
+            "INSERT OR/* */IGNORE INTO n SELECT x FROM t;\nDROP TABLE t;\n"
+            "ALTER TABLE n RENAME TO m;\nALTER TABLE m RENAME TO t;"
+        ),
+        (
+            "CREATE TEMP TABLE o AS SELECT * FROM t;\nDROP TABLE t;\nINSERT OR IGNORE INTO n SELECT x FROM o;\n"
+            "ALTER TABLE n RENAME TO t;"
+        ),
+    ],
+)
+def test_rows_that_are_left_out_on_the_way_to_an_older_table_are_refused(sqlite: SQLiteUnderTest, folder, script):
+    """The table that takes the name of the dropped one may have been there before the script."""
+    sqlite.execute("CREATE TABLE n (x UNIQUE)", "CREATE TABLE t (x)", "INSERT INTO t VALUES (1), (1), (2)")
+
+    with pytest.raises(errors.RowsLost) as failure:
+        upgrade(sqlite.path, folder({"1_b": script}))
+
+    assert failure.value.lost == (("t", 3, 2),)
+
+
 @pytest.mark.parametrize("columns", ["_rowid_ TEXT", "rowid TEXT", "oid TEXT", "rowid TEXT, _ROWID_ TEXT, Oid TEXT"])
 def test_columns_with_the_names_of_the_rowid_hide_no_violation(sqlite: SQLiteUnderTest, folder, columns):
     """What a query for the broken rows does not find counts as well."""

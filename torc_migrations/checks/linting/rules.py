@@ -218,18 +218,24 @@ def not_null_without_default(fact: Fact, _: Scene) -> Iterator[CheckFinding]:
 
 
 def foreign_key_without_index(fact: Fact, scene: Scene) -> Iterator[CheckFinding]:
-    """Find new foreign keys whose columns begin no index, also not one of a later migration."""
+    """Find new foreign keys that stay, and whose columns begin no index, also not one of a later migration."""
     olds = {fact.name_after(key): table for key, table in fact.before.tables.items()}
     for key, table in fact.after.tables.items():
         old = olds.get(key)
-        known = {tuple(map(lowered, each.columns)) for each in old.keys} if old is not None else set()
+        last = scene.last.tables.get(key)
+        if last is None:
+            continue
+        new = _keys_of(last) - _keys_of(old)
         for each in table.keys:
             columns = tuple(map(lowered, each.columns))
-            last = scene.last.tables.get(key)
-            if columns not in known and last is not None and not _is_indexed(last, set(columns)):
+            if columns in new and not _is_indexed(last, set(columns)):
                 message = f"the foreign key {table.name} ({', '.join(each.columns)}) has no index"
                 hint = f"a DELETE in {each.parent} reads the whole table; create an index on its columns"
                 yield finding("foreign-key-without-index", fact, message, key, level="warning", hint=hint)
+
+
+def _keys_of(table: TableState | None) -> set[tuple[str, ...]]:
+    return {tuple(map(lowered, each.columns)) for each in table.keys} if table is not None else set()
 
 
 def _is_indexed(table: TableState, columns: set[str]) -> bool:

@@ -20,6 +20,7 @@ from torc_migrations.databases.sqlite.schemas.definitions import (
     read_foreign_keys,
     read_indexed_columns,
 )
+from torc_migrations.databases.sqlite.scripts.statements import names_in
 from torc_migrations.errors import NotSupported
 from torc_migrations.formatting import lowered
 
@@ -183,6 +184,7 @@ class _PostgreSQLStates:
             if key not in after.objects
             and (each.kind == "view" or (each.kind == "constraint" and each.title in effects.dropped_objects))
             and not _is_kept(each, after, effects)
+            and not _goes_with_column(each, before, after, effects)
             and not re.search(rf"\b{re.escape(each.name.rpartition('.')[2])}\b", text, re.IGNORECASE)
         )
 
@@ -191,6 +193,19 @@ def _is_kept(definition: Definition, after: State, effects: RecordedEffects) -> 
     """Return whether a key is there after its table was renamed, which is the first part of its name."""
     table = effects.renamed_tables.get(definition.table, definition.table)
     return (definition.kind, f"{table}.{definition.name.rpartition('.')[2]}") in after.objects
+
+
+def _goes_with_column(key: Definition, before: State, after: State, effects: RecordedEffects) -> bool:
+    """Return whether a column of its own was dropped, with which PostgreSQL drops a key of one table or a CHECK.
+
+    See https://www.postgresql.org/docs/current/sql-altertable.html, DROP COLUMN.
+    """
+    old = before.tables.get(key.table)
+    now = after.tables.get(effects.renamed_tables.get(key.table, key.table))
+    if key.kind != "constraint" or old is None or now is None:
+        return False
+    gone = {each.name for each in old.columns} - {each.name for each in now.columns}
+    return not names_in(key.sql.partition(" REFERENCES ")[0]).isdisjoint(map(lowered, gone))
 
 
 def _without_name(definition: str) -> str:

@@ -46,7 +46,7 @@ def run(options: Namespace, terminal: Terminal) -> int:
     """Run the verb and return the exit status."""
     from torc_migrations.checks.dump import dump, write_dump
 
-    migrator = make_migrator(options, terminal, in_memory=not options.from_database)
+    migrator = make_migrator(options, terminal, is_fresh=not options.from_database)
     made = dump(migrator, rows=not options.no_rows, from_database=options.from_database)
     if options.file:
         write_dump(made, options.file)

@@ -311,6 +311,7 @@ class ScriptEffects:
             self._note_rename(self._altered, lowered(new))
 
     def _note_rename(self, old: str, new: str) -> None:
+        self.flow.rename(old, new)
         if old in self.created:
             self.created.discard(old)
             self.created.add(new)

@@ -260,7 +260,8 @@ def find_losses(
         if effects.names_of(table).isdisjoint(effects.deleted_from) and (watched is None or lowered(table) in watched)
     }
     for table, count in before.rebuilt.items():
-        if effects.names_of(table) & effects.dropped and effects.names_of(table).isdisjoint(effects.deletes):
+        names = effects.names_of(table)
+        if names & effects.dropped and names.isdisjoint(effects.deletes) and _got_back(table, names, effects):
             at_stake[table] = count
     if not at_stake:
         return ()
@@ -272,6 +273,12 @@ def find_losses(
         if there is not None and (now := count_rows(database, there.name)) < count:
             lost.append((table, count, now))
     return tuple(lost)
+
+
+def _got_back(table: str, names: frozenset[str], effects: ScriptEffects) -> bool:
+    """Return whether the table that now has the name of a dropped one has got rows of it: else the DROP took them."""
+    name = lowered(table)
+    return name in effects.flow.returned or name in effects.flow.copies_of(names)
 
 
 def _watched(script: Script, before: Stakes, effects: ScriptEffects) -> set[str] | None:

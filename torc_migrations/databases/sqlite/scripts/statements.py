@@ -8,6 +8,7 @@ import sqlite3
 from codecs import BOM_UTF8 as BOM
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 from torc_migrations.formatting import lowered
@@ -61,6 +62,7 @@ _DROP = "DROP"
 _WORD = {word: re.compile(rb"\b" + word.encode() + rb"\b") for word in (*_TRANSACTION_WORDS, _DROP)}
 _LONGEST_WORD = len("ROLLBACK")
 _CONFLICT = re.compile(rb"\bIGNORE\b|\bREPLACE\b|\bCONFLICT\b")
+_CONFLICTS = frozenset({(b"OR", b"IGNORE"), (b"OR", b"REPLACE"), (b"REPLACE", b"INTO"), (b"ON", b"CONFLICT")})
 _RENAME = re.compile(rb"\bRENAME\b")
 _LONGEST_CONFLICT = len("CONFLICT")
 # https://doc.rust-lang.org/std/primitive.char.html#method.is_whitespace
@@ -215,8 +217,15 @@ def changes_schema(sql: bytes, offset: int) -> bool:
 
 
 def skips_rows(sql: bytes) -> bool:
-    """Return whether a script may leave out or replace rows where they conflict, as in INSERT OR IGNORE."""
-    return any(_CONFLICT.search(piece) for piece in _in_capitals(sql, _LONGEST_CONFLICT))
+    """Return whether a script may leave out or replace rows where they conflict; triggers that it creates aside."""
+    if not any(_CONFLICT.search(piece) for piece in _in_capitals(sql, _LONGEST_CONFLICT)):
+        return False
+    return any(_skips_rows(each.text.encode()) for each in statements(sql))
+
+
+def _skips_rows(statement: bytes) -> bool:
+    words = [token.group().upper() for token in _TOKEN.finditer(statement) if token.lastgroup in ("word", "sign")]
+    return b"TRIGGER" not in words[:3] and not _CONFLICTS.isdisjoint(pairwise(words))
 
 
 def first_words(sql: bytes, offset: int) -> list[str]:
@@ -302,10 +311,12 @@ class Flow:
 
     Attributes:
         put_back: the tables in the main file into which the last statement has put copies of their own rows.
+        returned: those into which any statement has.
     """
 
     def __init__(self) -> None:
         self.put_back: frozenset[str] = frozenset()
+        self.returned: set[str] = set()
         self._sources: dict[_Place, set[_Place]] = {}
         self._reads: set[_Place] = set()
         self._writes: set[_Place] = set()
@@ -339,6 +350,11 @@ class Flow:
             if schema == "main" and any(of == "main" and source in names for of, source in sources)
         )
 
+    def rename(self, old: str, new: str) -> None:
+        """Note that a table in the main file, with the rows that it has got, has another name now."""
+        if sources := self._sources.pop(("main", old), None):
+            self._sources[("main", new)] = sources
+
     def _note_transfer(self, text: str) -> None:
         if self._writes and not self._reads and (found := _TRANSFERS.match(text)):
             name = lowered(_unquoted(found["name"]))
@@ -356,6 +372,7 @@ class Flow:
             self._note_transfer(text)
         if self._reads and self._writes:
             self.put_back = self._put_back()
+            self.returned |= self.put_back
             origins = self._reads.union(*(self._sources.get(place, ()) for place in self._reads))
             for place in self._writes:
                 self._sources.setdefault(place, set()).update(origins - {place})
