@@ -204,3 +204,15 @@ def test_an_installed_version_is_known_by_either_ledger(tmp_path: Path) -> None:
 
     with pytest.raises(InstalledAlready):
         renumber(str(migrations), [1], recorded=recorded)
+
+
+def test_renumber_that_fails_leaves_every_file_as_it_was(tmp_path: Path) -> None:
+    """What is wrong with another script shows after the renames: names and `-- depends:` lines are put back."""
+    directory = Path(write_files(tmp_path / "migrations", {**FIRST, **MINE, **THEIRS}))
+    (directory / "40_bad.sql").write_bytes(b"\xff")
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+
+    with pytest.raises(SourceError, match="40_bad"):
+        renumber(str(directory), (20, 21))
+
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before

@@ -161,14 +161,23 @@ def _is_link_to_file(entry: os.DirEntry[str]) -> bool:
 
 
 def find_no_files(source: object) -> Iterator[tuple[str, str]]:
-    """Yield what is named like a script and is no file, which sqlx ignores too: its path, and what it is."""
+    """Yield what is named like a script and is no file, which sqlx ignores too: its path, and what it is.
+
+    What is deleted meanwhile is left out.
+    """
     if not isinstance(source, (str, os.PathLike)) or not os.path.isdir(source):
         return
-    with os.scandir(str(os.fspath(source))) as entries:
-        named = sorted((entry for entry in entries if entry.name.endswith(".sql")), key=attrgetter("name"))
-    for entry in named:
+    with suppress(OSError), os.scandir(str(os.fspath(source))) as entries:
+        for entry in sorted((entry for entry in entries if entry.name.endswith(".sql")), key=attrgetter("name")):
+            if kind := _kind_of_no_file(entry):
+                yield entry.path, kind
+
+
+def _kind_of_no_file(entry: os.DirEntry[str]) -> str | None:
+    with suppress(OSError):
         if not (entry.is_file(follow_symlinks=False) or _is_link_to_file(entry)):
-            yield entry.path, _KINDS.get(stat.S_IFMT(entry.stat().st_mode), "no file")
+            return _KINDS.get(stat.S_IFMT(entry.stat().st_mode), "no file")
+    return None
 
 
 def _readable(name: str) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from errno import EEXIST
+from typing import NamedTuple
 
 from torc_migrations.checks.branches.git import files_in, merged_ref
 from torc_migrations.checks.branches.lock import write_lock
 from torc_migrations.checks.branches.numbering import Known, next_stem
+from torc_migrations.checks.overwriting import overwrite
 from torc_migrations.errors import InstalledAlready, SourceError, VersionNotPresent
 from torc_migrations.history.records import Recorded
 from torc_migrations.sources.checksums import checksum, yoyo_hash
@@ -19,6 +22,13 @@ from torc_migrations.sources.names import Layout, Named, Names, read_names
 from torc_migrations.sources.source import discover
 
 _DEPENDS = re.compile(rb"(?m)^[ \t]*--[ \t]*depends[ \t]*:.*$")
+
+
+class _Edit(NamedTuple):
+    """The text of a file before and after."""
+
+    old: bytes
+    new: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,8 @@ def renumber(
     Raises:
         InstalledAlready: one of them is installed; nothing was renamed.
         VersionNotPresent: there is no such version.
-        SourceError: which ones to move is not known, or a file cannot be renamed.
+        SourceError: which ones to move is not known, or a file cannot be read, renamed or written. All files have their
+            names and texts of before then.
     """
     _, files = list_files(directory)
     moved = _chosen(directory, files, versions) if versions else _only_here(directory, files, base)
@@ -61,9 +72,13 @@ def renumber(
     if recorded is not None:
         _refuse_installed([each for each in moved if each.id in stems], recorded)
     renamed = tuple(_renumbered(directory, each, stems[each.id]) for each in moved if each.id in stems)
-    _rename({old: new for each in renamed for old, new in each.paths.items()})
-    _follow_dependencies(directory, stems)
-    write_lock(discover(directory), create=False, resolve=True)
+    paths = {old: new for each in renamed for old, new in each.paths.items()}
+    texts = {paths.get(path, path): edit for path, edit in _edited(directory, files, stems).items()}
+    with ExitStack() as undo:
+        _rename(paths, undo)
+        _write(texts, undo)
+        write_lock(discover(directory), create=False, resolve=True)
+        undo.pop_all()
     return renamed
 
 
@@ -117,7 +132,7 @@ def _layout(others: Names, moved: Named) -> Layout:
 def _refuse_installed(moved: Sequence[Named], recorded: Recorded) -> None:
     for each in moved:
         row = recorded.sqlx.get(each.version)
-        in_sqlx = row is not None and row.checksum == checksum(read_bytes(each.up))
+        in_sqlx = row is not None and row.checksum == checksum(_read(os.path.dirname(str(each.up)), str(each.up)))
         if in_sqlx or yoyo_hash(each.id) in recorded.yoyo:
             raise InstalledAlready(each.version)
 
@@ -136,34 +151,48 @@ def _end(name: str) -> str:
     return next(end for end in (".rollback.sql", ".down.sql", ".up.sql", ".sql") if name.endswith(end))
 
 
-def _rename(paths: dict[str, str]) -> None:
-    """Rename files, or none of them."""
-    done: list[tuple[str, str]] = []
-    try:
-        for old, new in paths.items():
+def _rename(paths: dict[str, str], undo: ExitStack) -> None:
+    for old, new in paths.items():
+        try:
             if os.path.lexists(new):
                 raise FileExistsError(EEXIST, os.strerror(EEXIST), new)
             os.rename(old, new)
-            done.append((old, new))
-    except OSError as error:
-        for old, new in reversed(done):
-            os.rename(new, old)
-        raise SourceError(new, f"cannot rename {old!r} to {new!r}: {error.strerror}") from error
+        except OSError as error:
+            raise SourceError(new, f"cannot rename {old!r} to {new!r}: {error.strerror}") from error
+        undo.callback(_undo, os.rename, new, old)
 
 
-def _follow_dependencies(directory: str, stems: dict[str, str]) -> None:
-    """Write the new ids into the `-- depends:` lines of all scripts of a directory."""
+def _edited(directory: str, files: list[File], stems: dict[str, str]) -> dict[str, _Edit]:
+    """Return the scripts of a directory whose `-- depends:` lines name other ids now, by their paths."""
     ids = {old.encode(): new.encode() for old, new in stems.items()}
 
     def with_new_ids(line: re.Match[bytes]) -> bytes:
         head, colon, value = line[0].partition(b":")
         return head + colon + re.sub(rb"\S+", lambda word: ids.get(word[0], word[0]), value)
 
-    for name, location in list_files(directory)[1]:
-        if not (stems and name.endswith(".sql")):
-            continue
-        text = read_bytes(location)
-        new = _DEPENDS.sub(with_new_ids, text)
-        if new != text:
-            with open(str(location), "wb") as file:
-                file.write(new)
+    edits = {}
+    for path in [str(location) for name, location in files if stems and name.endswith(".sql")]:
+        old = _read(directory, path)
+        new = _DEPENDS.sub(with_new_ids, old)
+        if new != old:
+            edits[path] = _Edit(old, new)
+    return edits
+
+
+def _read(directory: str, path: str) -> bytes:
+    try:
+        return read_bytes(path)
+    except OSError as error:
+        raise SourceError(directory, f"cannot read {path}: {error.strerror}") from error
+
+
+def _write(edits: dict[str, _Edit], undo: ExitStack) -> None:
+    for path, edit in edits.items():
+        overwrite(path, edit.new)
+        undo.callback(_undo, overwrite, path, edit.old)
+
+
+def _undo(act: Callable[..., object], *arguments: object) -> None:
+    """Undo what can be; the error that asks for it is the one that is raised."""
+    with suppress(OSError, SourceError):
+        act(*arguments)
