@@ -316,13 +316,13 @@ CASES = [
         {"table": "_yoyo_log", "column": "comment", "row": None, "value": None},
     ),
     Case(
-        Renamed(3, 2),
+        Renamed(3, 2, is_missing=True),
         3,
         "migration 3 is 2 renamed: 2 is installed, and has the checksum of this file",
         "rename the file back, or repair(renamed=True) gives the records its new name",
-        {"version": 3, "recorded": 2},
+        {"version": 3, "recorded": 2, "is_missing": True, "is_stale": False},
         "rename the file back, or `torc-migrations repair --renamed` gives the records its new name; "
-        "if it is another migration, `torc-migrations apply 3` applies it",
+        "if it is another migration, `torc-migrations apply 3 --ignore-missing` applies it",
     ),
     Case(
         MissingAbove(3, 1),

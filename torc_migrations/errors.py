@@ -439,16 +439,25 @@ class Renamed(LedgerError):
 
     Attributes:
         version: the version of the file. recorded: the version in the ledgers, whose checksum is that of the file.
+        is_missing: whether no other file has that version. is_stale: whether only sqlx's ledger still has it, because
+            yoyo has rolled it back.
     """
 
-    def __init__(self, version: int, recorded: int) -> None:
+    def __init__(self, version: int, recorded: int, *, is_missing: bool = False, is_stale: bool = False) -> None:
         self.recorded = recorded
+        self.is_missing = is_missing
+        self.is_stale = is_stale
+        fact = f"{recorded} is installed"
+        if is_stale:
+            fact = f"yoyo has rolled {recorded} back, but sqlx's ledger still has it"
+        does = f"removes the record of {recorded}" if is_stale else "gives the records its new name"
+        other = f"; if it is another migration, `torc-migrations apply {version} --ignore-missing` applies it"
         super().__init__(
             version,
-            f"migration {version} is {recorded} renamed: {recorded} is installed, and has the checksum of this file",
-            hint="rename the file back, or repair(renamed=True) gives the records its new name",
-            command_hint="rename the file back, or `torc-migrations repair --renamed` gives the records its new name; "
-            f"if it is another migration, `torc-migrations apply {version}` applies it",
+            f"migration {version} is {recorded} renamed: {fact}, and has the checksum of this file",
+            hint=f"rename the file back, or repair(renamed=True) {does}",
+            command_hint=f"rename the file back, or `torc-migrations repair --renamed` {does}"
+            + (other if is_missing else ""),
         )
 
 

@@ -213,6 +213,53 @@ def test_whoever_means_another_migration_applies_it_by_its_version(sqlite: SQLit
     assert sqlite.execute("SELECT x FROM a") == [(1,), (1,)]
 
 
+def test_what_yoyo_has_rolled_back_by_its_old_name_is_applied_after_the_repair(sqlite: SQLiteUnderTest, folder):
+    """Only sqlx's row is left of it, and is removed: it is not said to be installed."""
+    source = folder(ladder(2))
+    upgrade(sqlite.path, source)
+    yoyo(sqlite, "rollback", source, "2_make_t2")
+    rename(source, ("2_make_t2", "3_make_t2"), ("2_make_t2.rollback", "3_make_t2.rollback"))
+    with pytest.raises(errors.Renamed, match="3 is 2 renamed: yoyo has rolled 2 back, but sqlx's ledger") as failure:
+        upgrade(sqlite.path, source)
+
+    Migrator(sqlite.path, source).repair(renamed=True)
+
+    assert failure.value.is_stale
+    assert sqlite.ledgers().agreed == (1,)
+    assert upgrade(sqlite.path, source).applied == (3,)
+    assert sqlite.ledgers().agreed == (1, 3)
+    assert "t2" in sqlite.tables()
+
+
+def test_what_yoyo_has_applied_again_by_its_old_name_is_renamed(sqlite: SQLiteUnderTest, folder):
+    """The last line of yoyo's log decides."""
+    source = folder(ladder(2))
+    upgrade(sqlite.path, source)
+    yoyo(sqlite, "rollback", source, "2_make_t2")
+    yoyo(sqlite, "apply", source)
+    rename(source, ("2_make_t2", "3_make_t2"), ("2_make_t2.rollback", "3_make_t2.rollback"))
+
+    Migrator(sqlite.path, source).repair(renamed=True)
+
+    assert sqlite.ledgers().agreed == (1, 3)
+    assert upgrade(sqlite.path, source).applied == ()
+
+
+def test_apply_is_not_kept_back_by_other_renamed_files(sqlite: SQLiteUnderTest, folder):
+    """The hint of each of them works as it is printed."""
+    source = folder({"1_a": "CREATE TABLE a (x);", "2_b": "INSERT INTO a VALUES (1);", "3_c": "SELECT 1;"})
+    upgrade(sqlite.path, source)
+    rename(source, ("2_b", "4_b"), ("3_c", "5_c"))
+    with pytest.raises(errors.Renamed) as failure:
+        upgrade(sqlite.path, source)
+
+    report = Migrator(sqlite.path, source, ignore_missing=True).apply(4)
+
+    assert str(failure.value.command_hint).endswith("`torc-migrations apply 4 --ignore-missing` applies it")
+    assert report.applied == (4,)
+    assert sqlite.execute("SELECT x FROM a") == [(1,), (1,)]
+
+
 def test_the_same_text_twice_is_no_rename(sqlite: SQLiteUnderTest, folder):
     """A migration with the text of one that is installed and has its file is pending, and applied."""
     source = folder({"1_a": "CREATE TABLE a (x);", "2_b": "INSERT INTO a VALUES (1);"})

@@ -35,7 +35,7 @@ def compare(source: Source, recorded: Recorded) -> Status:
     due_notes = (f"{hook.id} has not run since migrations were applied; the next upgrade runs it" for hook in due)
     foreign = _foreign(source, recorded)
     left = [(each.migration, each.changed) for each in unsettled if each.changed or not (each.sqlx or each.installed)]
-    renames = tuple(find_renames(left, missing, recorded.sqlx, foreign)) if left and recorded.sqlx else ()
+    renames = tuple(find_renames(left, missing, recorded, foreign)) if left and recorded.sqlx else ()
     entries, unsettled = _without_old_ids_of(renames, entries, unsettled)
     notes = (*source.notes, *recorded.notes, *_notes(unsettled, missing, dirty, renames), *due_notes)
     return Status(entries, missing, foreign, dirty, notes, source.hooks, due, renames)

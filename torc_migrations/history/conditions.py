@@ -52,12 +52,15 @@ def check_ledgers(
     accept_newer: bool,
     named: frozenset[int] = frozenset(),
 ) -> tuple[str, ...]:
-    """Check, in sqlx's order, that the ledgers allow a run; return notes about what is accepted nevertheless."""
+    """Check, in sqlx's order, that the ledgers allow a run; return notes about what is accepted nevertheless.
+
+    Renamed files are refused, unless the migrations of the run are `named`: then it is known that they are meant.
+    """
     if status.dirty:
         raise _dirty(status, status.dirty[0])
-    for rename in status.renames:
-        if rename.migration.version not in named:
-            raise Renamed(rename.migration.version, rename.sqlx.version)
+    for rename in () if named else status.renames:
+        old = rename.sqlx.version
+        raise Renamed(rename.migration.version, old, is_missing=old in status.missing, is_stale=rename.is_stale)
     newest = status.entries[-1].migration.version if status.entries else 0
     refused = [v for v in status.missing if not ignore_missing and not (accept_newer and v > newest)]
     if refused:

@@ -64,7 +64,7 @@ def _plan_way(status: Status, way: str, value: Any, versions: tuple[int, ...], l
 
 
 def plan_renames(status: Status) -> Plan:
-    """Plan to give the records of installed migrations the new names of their files."""
+    """Plan to give the records of installed migrations the new names of their files, and to erase stale ones."""
     renames = tuple(_rename(rename) for rename in status.renames)
     return Plan(
         None, (*renames, *(_redescribe(entry) for entry in status.entries if entry.old_ids or entry.unsure_ids))
@@ -83,7 +83,8 @@ def _redescribe(entry: Entry) -> Step:
 
 def _rename(rename: Rename) -> Step:
     old = ", ".join(rename.old_ids) or str(rename.sqlx.version)
-    return Step(rename.migration, Action.RENAME, f"was {old}", renamed_from=rename)
+    action = Action.ERASE if rename.is_stale else Action.RENAME
+    return Step(rename.migration, action, f"was {old}", renamed_from=rename)
 
 
 def plan_resume(status: Status, version: int, after: int) -> Plan:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from torc_migrations.history.records import NO_ROW, LogEntry, Recorded, SqlxRecord, YoyoRecord
+from torc_migrations.history.verdict import Verdict, decide
 from torc_migrations.sources.names import read_stem
 from torc_migrations.sources.yoyo_names import NameRule, rule_for
 
@@ -164,18 +165,20 @@ def _flat(logs: Iterable[Sequence[LogEntry]]) -> Iterator[LogEntry]:
 class Rename:
     """A migration whose file had another version when it was installed: `sqlx` is its row, with that version.
 
-    `old_ids` are the ids in yoyo's ledger that begin with that version and have no file.
+    `old_ids` are the ids in yoyo's ledger that begin with that version and have no file. `is_stale`: stock yoyo has
+    rolled it back by its old name since, so that it is pending, and the row is wrong.
     """
 
     migration: Migration
     sqlx: SqlxRecord
     old_ids: tuple[str, ...] = ()
+    is_stale: bool = False
 
 
 def find_renames(
     left: Iterable[tuple[Migration, bool]],
     missing: tuple[int, ...],
-    rows: Mapping[int, SqlxRecord],
+    recorded: Recorded,
     foreign: tuple[str, ...],
 ) -> Iterator[Rename]:
     """Find the files whose text is that of a row with another version, where that version has another text or none.
@@ -186,18 +189,33 @@ def find_renames(
     left = tuple(left)
     versions = {*missing, *(migration.version for migration, changed in left if changed)}
     old: dict[bytes, deque[SqlxRecord]] = {}
-    for version, record in sorted(rows.items()):
+    for version, record in sorted(recorded.sqlx.items()):
         if version in versions and record.success:
             old.setdefault(record.checksum, deque()).append(record)
     names: dict[int | None, list[str]] = {}
     for name in foreign if old else ():
         names.setdefault(_version_in(name), []).append(name)
-    for migration, _ in left:
+    for migration, changed in left:
         if found := old.get(migration.checksum):
             record = found.popleft()
-            yield Rename(migration, record, tuple(names.get(record.version, ())))
+            is_stale = _is_stale(record, recorded)
+            if not (is_stale and changed):  # its own row is of another text
+                yield Rename(migration, record, tuple(names.get(record.version, ())), is_stale)
+
+
+def _is_stale(record: SqlxRecord, recorded: Recorded) -> bool:
+    """Return whether yoyo's ledger and log say, by the words of a row of sqlx's, that it was rolled back since."""
+    ids = {key: str(log[0].id) for key, log in recorded.log.items()}
+    words = _plain(record.description)
+    keys = [key for key, name in ids.items() if _version_in(name) == record.version and _words_in(name) == words]
+    facts = _facts(recorded, keys, recorded.log)
+    return decide(record, facts.yoyo, facts.log, has_sqlx_table=recorded.has_sqlx_table) is Verdict.PENDING
 
 
 def _version_in(name: str) -> int | None:
     found = re.match(r"\d{1,18}(?!\d)", name)
     return int(found[0]) if found else None
+
+
+def _words_in(name: str) -> str:
+    return _plain(re.sub(r"\d+[-_.]+", "", name, count=1))

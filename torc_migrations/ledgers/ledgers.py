@@ -135,7 +135,7 @@ class Ledgers:
         A row that is there already is left as it is, but for a dirty one, which is successful then.
         """
         migration, facts = step.migration, self._facts(step, elapsed_ns)
-        self._erase_old_ids(step, step.old_ids)
+        self._erase_old(step)
         is_new = self._execute(self._database.sql.insert_sqlx_row, facts).rowcount == 1
         if not is_new:
             self._execute(UPDATE_FINISHED_ROW, facts)
@@ -179,7 +179,7 @@ class Ledgers:
         """Write that a migration is not installed: no row in a ledger, and a line in yoyo's log."""
         self._backend.set_time()
         self._execute(DELETE_SQLX_ROW, {"version": step.migration.version})
-        self._erase_old_ids(step, step.old_ids)
+        self._erase_old(step)
         self._backend.unmark_one(step.migration, log=False)
         self._log(step, NO_ROW)
         self._check(step.migration, installed=False)
@@ -196,20 +196,21 @@ class Ledgers:
         rename, migration = step.renamed_from, step.migration
         assert rename is not None
         row = {**self._facts(step, rename.sqlx.execution_time), "installed_on": rename.sqlx.installed_on}
-        facts = {"old_version": rename.sqlx.version, "old_checksum": rename.sqlx.checksum}
-        self._execute(DELETE_RENAMED_ROW, facts)
         self._execute(DELETE_SQLX_ROW, {"version": migration.version})
+        self._erase_old(step)
         self._execute(INSERT_RENAMED_ROW, row)
-        self._erase_old_ids(step, rename.old_ids)
         self._backend.mark_one(migration, log=False)
         self._log_installed(step)
         self._check(migration, installed=True, checksum=migration.checksum)
         self._kept.delete(migration, rename.sqlx.version)
         self._kept.write(migration)
 
-    def _erase_old_ids(self, step: Step, old_ids: tuple[str, ...]) -> None:
-        """Remove what yoyo's ledger and log have by other names of a migration; its own line in the log comes after."""
-        for old_id in old_ids:
+    def _erase_old(self, step: Step) -> None:
+        """Remove what the ledgers have by other names of a migration; its own line in the log comes after."""
+        rename = step.renamed_from
+        if rename is not None:
+            self._execute(DELETE_RENAMED_ROW, {"version": rename.sqlx.version, "checksum": rename.sqlx.checksum})
+        for old_id in (*step.old_ids, *(rename.old_ids if rename else ())):
             old = replace(step.migration, id=old_id, hash=yoyo_hash(old_id))
             self._backend.unmark_one(old, log=False)
             self._execute(DELETE_BEGUN, {"hash": old.hash, "operation": BEGIN})

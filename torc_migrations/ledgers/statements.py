@@ -31,8 +31,8 @@ DELETE_SQLX_ROW = """
 # The row of another version, whose checksum shows that no other step has replaced it.
 DELETE_RENAMED_ROW = """
     DELETE FROM {sqlx}
-    WHERE version = :old_version
-    AND checksum = :old_checksum
+    WHERE version = :version
+    AND checksum = :checksum
 """
 INSERT_RENAMED_ROW = """
     INSERT INTO {sqlx} (version, description, installed_on, success, checksum, execution_time)
