@@ -8,7 +8,7 @@ from time import perf_counter, perf_counter_ns
 from typing import TypeAlias
 
 from torc_migrations.databases.interface import Effects, Progress, Savepoint, ScriptMode
-from torc_migrations.databases.results.violations import new_violations
+from torc_migrations.databases.results.violations import Soundness, new_violations
 from torc_migrations.databases.waiting import raise_if_stopped, stoppable
 from torc_migrations.errors import DatabaseFailed, ExecutionFailed, MigrationError, Stopped
 from torc_migrations.history.planning import plan_settling
@@ -350,12 +350,11 @@ class Run:
                 self._begin_writing(step)  # somebody else may have done it meanwhile
             raise
         elapsed_ns = perf_counter_ns() - started
-        settled = self._record_outside(step, elapsed_ns)
-        self._failure = error_of_kept(self._session, step, before, effects)
+        settled = self._record_outside(step, elapsed_ns, before, effects)
         self._remove_first(settled)
         return [Outcome(step, elapsed_ns), *settled]
 
-    def _record_outside(self, step: Step, elapsed_ns: int) -> list[Outcome]:
+    def _record_outside(self, step: Step, elapsed_ns: int, before: Soundness, effects: Effects) -> list[Outcome]:
         """Write the records of a script that has run outside a transaction, again after a conflict with another one."""
         while True:
             try:
@@ -363,6 +362,7 @@ class Run:
                     self._begin_writing(step)
                     self._session.write(step, elapsed_ns)
                     self._ledgers.forget_begun(step)
+                    self._failure = error_of_kept(self._session, step, before, effects)
                     return self._settle()
             except DatabaseFailed as error:
                 if error.is_lost or not self._session.may_go_on_after(error):

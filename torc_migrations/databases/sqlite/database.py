@@ -128,22 +128,20 @@ class SQLiteDatabase(Clocked, SQLiteConnection):
             effects = ScriptEffects()
             effects.all_tables = True
         assert isinstance(effects, ScriptEffects)
-        with self.as_of_now():
-            return find_violations(self, effects, known)
+        return find_violations(self, effects, known)
 
     def find_broken(self, effects: Effects | None = None, known: Iterable[BrokenObject] | None = None) -> Soundness:
         """Return what does not work: of all objects, or of those that a script may have broken."""
         from torc_migrations.databases.sqlite.catalog.soundness import find_broken
         from torc_migrations.databases.sqlite.scripts.effects import ScriptEffects
 
-        with self.as_of_now():
-            return find_broken(self, effects if isinstance(effects, ScriptEffects) else None, known)
+        return find_broken(self, effects if isinstance(effects, ScriptEffects) else None, known)
 
     def find_unfinished(self, names: Container[str]) -> tuple[BrokenObject, ...]:
         """Return the tables, views and triggers of these lower names that do not work."""
         from torc_migrations.databases.sqlite.catalog.soundness import find_unfinished
 
-        with self.as_of_now():
+        with self.reading():
             return find_unfinished(self, names)
 
     def combined(self, effects: Iterable[Effects]) -> Effects:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from weakref import ref
 
 from torc_migrations.databases.files import File, find_file, note_end_of_use, note_use
@@ -130,10 +130,6 @@ class SQLiteConnection:
                 yield
             finally:
                 self.roll_back()
-
-    def as_of_now(self) -> AbstractContextManager[None]:
-        """Read in the transaction that is open, or as `reading` does."""
-        return nullcontext() if self.connection.in_transaction else self.reading()
 
     def _begin_reading(self) -> None:
         self.roll_back()
