@@ -169,15 +169,9 @@ def find_no_files(source: object) -> Iterator[tuple[str, str]]:
         return
     with suppress(OSError), os.scandir(str(os.fspath(source))) as entries:
         for entry in sorted((entry for entry in entries if entry.name.endswith(".sql")), key=attrgetter("name")):
-            if kind := _kind_of_no_file(entry):
-                yield entry.path, kind
-
-
-def _kind_of_no_file(entry: os.DirEntry[str]) -> str | None:
-    with suppress(OSError):
-        if not (entry.is_file(follow_symlinks=False) or _is_link_to_file(entry)):
-            return _KINDS.get(stat.S_IFMT(entry.stat().st_mode), "no file")
-    return None
+            with suppress(OSError):
+                if not (entry.is_file(follow_symlinks=False) or _is_link_to_file(entry)):
+                    yield entry.path, _KINDS.get(stat.S_IFMT(entry.stat().st_mode), "no file")
 
 
 def _readable(name: str) -> str:
