@@ -118,14 +118,16 @@ def _saving(name: str, text: str) -> str:
 
 def perform(todo: list[Act], here: Path) -> list[Result]:
     """Do all of it in one shell, which starts in an empty directory with a clean environment."""
-    record = here.parent / "record"
+    record, temporary = here.parent / "record", here.parent / "temporary"
     record.mkdir()
+    temporary.mkdir()  # pytest refuses a directory of its own in the machine's that another user of this name has left
     script = ["(exit 0)"]
     for number, act in enumerate(todo):
         script += [f"{{ (exit $?)\n{act.command}\n}} > {record}/{number}.out 2>&1"]
         script += [f"status=$?; echo $status > {record}/{number}.status; (exit $status)"]
     path = f"{COMMANDS}:/usr/local/bin:/usr/bin:/bin"
     environment = {"PATH": path, "HOME": str(here.parent), "LC_ALL": "C.UTF-8", "COLUMNS": "80"}
+    environment["TMPDIR"] = str(temporary)
     environment |= {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}  # of Python itself
     subprocess.run(["sh"], input="\n".join(script), text=True, cwd=here, env=environment, check=False, timeout=300)
     return [

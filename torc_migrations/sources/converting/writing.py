@@ -64,7 +64,8 @@ def write_directory(directory: str, texts: Mapping[str, bytes]) -> tuple[str, ..
     except OSError as error:
         raise SourceError(directory, f"cannot create the directory {directory!r}: {reason_of(error)}") from error
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        with suppress(ValueError):  # Python 3.13 raises it for a path that no file can have
+            shutil.rmtree(made, ignore_errors=True)
     return tuple(texts)
 
 
