@@ -133,6 +133,37 @@ def found(findings: tuple[CheckFinding, ...]) -> tuple[str, ...]:
     return tuple(sorted(each.rule + ("!" if each.level == "error" else "") for each in findings))
 
 
+CASCADES = {
+    "a view of the table": (
+        'SELECT 1;\nSELECT 2;\nDROP TABLE "Book" CASCADE;\nCREATE TABLE "Book" (id INT);',
+        "view titles",
+        3,
+    ),
+    "a view of a view": ('CREATE TABLE a (x INT);\nDROP TABLE "Book" CASCADE;\nSELECT 1;', "of_titles", 2),
+    "a key": ("SELECT 1;\nDROP TABLE shelf CASCADE;\nCREATE TABLE shelf (id INT);", "Book_shelf_fkey", 2),
+    "one of two tables": (
+        'SELECT 1;\nDROP TABLE "Book"\nCASCADE;\nDROP TABLE shelf;\nSELECT 2;',
+        "view titles",
+        2,
+    ),
+    "a column": ('SELECT 1;\nALTER TABLE "Book" DROP COLUMN title CASCADE;\nSELECT 2;', "view titles", 2),
+}
+
+
+@pytest.mark.parametrize("name", CASCADES)
+def test_what_goes_by_a_cascade_is_found_at_its_drop(
+    postgresql_database: PostgreSQLUnderTest, tmp_path: Path, name: str
+) -> None:
+    """The finding has the line of the statement that drops what a view or a key needs."""
+    up, gone, line = CASCADES[name]
+    migrator = with_rows(postgresql_database, tmp_path, Case(up))
+    postgresql_database.execute("CREATE VIEW of_titles AS SELECT title FROM titles")
+
+    findings = [each for each in check_lint(migrator).findings if each.rule == "breaks-schema"]
+
+    assert [each.line for each in findings if gone in each.message] == [line], findings
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_each_rule_finds_the_wrong_way_and_not_the_right_one(
     postgresql_database: PostgreSQLUnderTest, tmp_path: Path, name: str
@@ -188,6 +219,7 @@ def test_a_table_that_is_rewritten_is_found(
     """Where it is large, with the statement; a change that leaves the rows as they are is not found."""
     up = 'ALTER TABLE "Book" ALTER COLUMN old TYPE VARCHAR(9);\n\nALTER TABLE "Book" ALTER COLUMN id TYPE NUMERIC;\n'
     migrator = with_rows(postgresql_database, tmp_path, Case(up))
+    postgresql_database.execute("CREATE VIEW of_titles AS SELECT title FROM titles")
     assert check_lint(migrator).findings == ()
     monkeypatch.setattr(linting_rules, "_MANY_ROWS", 3)
 
@@ -231,6 +263,7 @@ def test_schema_and_rows_in_one_script_are_found_on_request(
 ) -> None:
     """Rows that are written into a table of its own are right."""
     migrator = with_rows(postgresql_database, tmp_path, Case(up))
+    postgresql_database.execute("CREATE VIEW of_titles AS SELECT title FROM titles")
 
     assert found(check_lint(migrator, rules=["mixed-schema-and-data"]).findings) == found_rules
     assert check_lint(migrator).findings == ()

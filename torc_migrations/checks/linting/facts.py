@@ -46,12 +46,13 @@ class Fact:
         statements = self.effects.statements
         wanted = {lowered(name).rpartition(".")[2] for name in names}
         for statement in reversed(statements):
-            if wanted.intersection(_words(statement.words)):
+            if wanted.intersection(words(statement.words)):
                 return statement.line
         return statements[0].line if statements else None
 
 
-def _words(text: str) -> Iterator[str]:
+def words(text: str) -> Iterator[str]:
+    """Yield the words of a text in lower case, without signs and quotes."""
     word = ""
     for letter in lowered(text) + " ":
         if letter.isalnum() or letter == "_":

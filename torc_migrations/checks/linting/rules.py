@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 from torc_migrations.checks.findings import CheckFinding, Level
-from torc_migrations.checks.linting.facts import Fact
+from torc_migrations.checks.linting.facts import Fact, words
 from torc_migrations.checks.linting.states import State
 from torc_migrations.databases.results.statements import StatementTime
 from torc_migrations.databases.results.tables import Column, TableState
+from torc_migrations.databases.results.violations import BrokenObject
 from torc_migrations.databases.sqlite.catalog.definitions import Definition
 from torc_migrations.databases.sqlite.scripts.statements import canonical
 from torc_migrations.formatting import counted, duration_text, lowered
@@ -129,7 +131,21 @@ def breaks_schema(fact: Fact, _: Scene) -> Iterator[CheckFinding]:
     """Find views, triggers and keys that worked before, and do not work after it."""
     for each in fact.broken:
         message = f"{each.title} does not work any more: {each.reason}"
-        yield finding("breaks-schema", fact, message, each.target or each.table, each.name)
+        found = finding("breaks-schema", fact, message, each.target or each.table, each.name)
+        yield replace(found, line=_line_of_drop(fact, each) or found.line)
+
+
+def _line_of_drop(fact: Fact, broken: BrokenObject) -> int | None:
+    """Return the line of the last DROP of what a view or a key needs that went by its CASCADE; None if it is there."""
+    key = (broken.kind, broken.name)
+    definition = fact.before.objects.get(key)
+    if definition is None or key in fact.after.objects:
+        return None
+    names = {lowered(name).rpartition(".")[2] for name in (*fact.before.tables, *(n for _, n in fact.before.objects))}
+    needed = names.intersection(words(definition.sql))
+    drops = [each for each in fact.effects.statements if "drop" in words(each.words)]
+    naming = [each for each in drops if needed.intersection(words(each.words))]
+    return next((each.line for each in reversed(naming or drops)), None)
 
 
 def rewrites_table(fact: Fact, scene: Scene) -> Iterator[CheckFinding]:
