@@ -133,11 +133,13 @@ def test_what_is_pending_is_no_difference(tmp_path: Path) -> None:
 
 
 def test_nothing_installed_is_nothing_to_compare(tmp_path: Path) -> None:
-    """The file is not even created."""
+    """The file is not even created; the reason says whether there is one."""
     migrator = Migrator(tmp_path / "app.db", write_files(tmp_path / "migrations", SHOP))
 
-    assert check_drift(migrator).skipped == "nothing is installed"
+    assert check_drift(migrator).skipped == f"there is no database {str(tmp_path / 'app.db')!r} yet"
     assert not (tmp_path / "app.db").exists()
+    (tmp_path / "app.db").touch()
+    assert check_drift(migrator).skipped == "nothing is installed"
 
 
 def test_names_can_be_ignored(shop: Migrator) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from shell import PAIRS, write_files
+from shell import PAIRS, Torc, write_files
 
 from torc_migrations.checks import CheckReport, CheckResult, check
 from torc_migrations.checks.selection import CHECKS, Subject
 from torc_migrations.cli.verbs.check import NAMES
-from torc_migrations.errors import NotSupported
+from torc_migrations.errors import BadOptionValue, NotSupported
 
 
 def names(report: CheckReport) -> list[str]:
@@ -41,3 +41,42 @@ def test_what_a_kind_of_database_does_not_have_is_not_run(tmp_path: Path, monkey
     ]
     with pytest.raises(NotSupported):
         check("drift", source=migrations)
+
+
+@pytest.mark.parametrize("name", ["drift", "queries"])
+def test_what_is_named_and_cannot_run_is_an_error(torc: Torc, migrations: Path, name: str) -> None:
+    """A pipeline that has lost the name of its database is not green; without names the check is only not run."""
+    done = torc("check", name)
+
+    assert (done.status, done.out) == (2, "")
+    assert f"error: the check {name} needs a " in done.err
+    assert "hint: name it with -" in done.err
+    assert torc("check").status == 0
+    with pytest.raises(BadOptionValue):
+        check(name, source=migrations)
+
+
+def test_drift_of_a_database_that_does_not_exist_names_it(torc: Torc, migrations: Path) -> None:
+    """Its name may be mistyped."""
+    done = torc("-d", "ap.db", "check", "drift")
+
+    assert done.out == "drift: not run, because there is no database 'ap.db' yet\n"
+
+
+def test_a_mistyped_rule_names_those_that_run_on_request(torc: Torc, migrations: Path) -> None:
+    """The others run anyway."""
+    done = torc("check", "lint", "--rule", "lose-data")
+
+    assert done.status == 2
+    assert "error: no rule 'lose-data' runs on request" in done.err
+    assert "hint: --rule takes mixed-schema-and-data; all other rules run without it" in done.err
+
+
+def test_paths_are_relative_to_the_repository_in_github_actions(torc: Torc, here: Path, migrations: Path) -> None:
+    """Where the command runs in a directory of it, an annotation has the path that GitHub knows."""
+    (migrations / "migrations.lock").write_text("")
+    env: dict[str, str | None] = {"GITHUB_WORKSPACE": str(here.parent)}
+
+    path = f"{here.name}/migrations/migrations.lock"
+    assert f"file={path}," in torc("check", "--format", "github", env=env).out
+    assert f'"uri": "{path}"' in torc("check", "--format", "sarif", env=env).out

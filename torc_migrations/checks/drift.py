@@ -42,7 +42,7 @@ def check_drift(migrator: Migrator, ignore: Sequence[str] = ()) -> CheckResult:
         if status.missing:
             raise VersionMissing(status.missing[0])
         if not status.installed:
-            return CheckResult(CHECK, skipped="nothing is installed")
+            return CheckResult(CHECK, skipped=session.why_empty() or "nothing is installed")
         if not isinstance(session.database, SQLiteDatabase):
             drifted = find_drift(session, status.installed)
             return CheckResult(CHECK, tuple(_of_server(each) for each in drifted if not _is_ignored(each, ignore)))

@@ -16,26 +16,31 @@ _DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 _PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
 
 
-def sarif(report: CheckReport) -> dict[str, object]:
-    """Return a report as a SARIF log, as values that `json` takes; a path is relative to the current directory."""
+def sarif(report: CheckReport, root: str | None = None) -> dict[str, object]:
+    """Return a report as a SARIF log, as values that `json` takes; a path below `root` is relative to it.
+
+    Args:
+        report: what the checks have found.
+        root: the directory of the repository; None means the current directory.
+    """
     rules = dict.fromkeys(finding.rule for finding in report.findings)
     driver = {
         "name": "torc-migrations",
         "version": __version__,
         "rules": [{"id": rule, "shortDescription": {"text": rule.replace("-", " ")}} for rule in rules],
     }
-    results = [_sarif_result(finding) for finding in report.findings]
+    results = [_sarif_result(finding, root) for finding in report.findings]
     return {"$schema": _SCHEMA, "version": _SARIF, "runs": [{"tool": {"driver": driver}, "results": results}]}
 
 
-def _sarif_result(finding: CheckFinding) -> dict[str, object]:
+def _sarif_result(finding: CheckFinding, root: str | None) -> dict[str, object]:
     result: dict[str, object] = {
         "ruleId": finding.rule,
         "level": finding.level,
         "message": {"text": _message(finding)},
     }
     if finding.path is not None:
-        location: dict[str, object] = {"artifactLocation": {"uri": quote(_relative(finding.path))}}
+        location: dict[str, object] = {"artifactLocation": {"uri": quote(_relative(finding.path, root))}}
         if finding.line is not None:
             column = {} if finding.column is None else {"startColumn": finding.column}
             location["region"] = {"startLine": finding.line, **column}
@@ -43,15 +48,20 @@ def _sarif_result(finding: CheckFinding) -> dict[str, object]:
     return result
 
 
-def github_annotations(report: CheckReport) -> str:
-    """Return a report as workflow commands, which GitHub Actions shows beside the lines of a pull request."""
-    return "".join(f"{_annotation(finding)}\n" for finding in report.findings)
+def github_annotations(report: CheckReport, root: str | None = None) -> str:
+    """Return a report as workflow commands, which GitHub Actions shows beside the lines of a pull request.
+
+    Args:
+        report: what the checks have found.
+        root: the directory of the repository, to which paths below it are relative; None means the current directory.
+    """
+    return "".join(f"{_annotation(finding, root)}\n" for finding in report.findings)
 
 
-def _annotation(finding: CheckFinding) -> str:
+def _annotation(finding: CheckFinding, root: str | None) -> str:
     parts: dict[str, object] = {}
     if finding.path is not None:
-        parts["file"] = _relative(finding.path)
+        parts["file"] = _relative(finding.path, root)
         parts |= {} if finding.line is None else {"line": finding.line}
         parts |= {} if finding.column is None else {"col": finding.column}
     parts["title"] = finding.rule
@@ -64,8 +74,8 @@ def _message(finding: CheckFinding) -> str:
     return "\n".join((finding.message, *finding.details, *hint))
 
 
-def _relative(path: str) -> str:
-    """Return a path below the current directory relative to it, with slashes; any other as it is."""
-    relative = os.path.relpath(path)
+def _relative(path: str, root: str | None) -> str:
+    """Return a path below a directory relative to it, with slashes; any other as it is."""
+    relative = os.path.relpath(path, root)
     chosen = path if relative.startswith(os.pardir) else relative
     return chosen.replace(os.sep, "/")

@@ -21,6 +21,12 @@ from torc_migrations.options.keywords import Options
 from torc_migrations.sources.source import SourceLike, discover
 
 NO_DATABASE = "no database is named"
+NO_QUERIES = "no file with queries is named; use --previous FILE"
+# The argument that is missing where a check that is named was not run for such a reason, and what it must be.
+_MISSING = {
+    NO_DATABASE: ("database", "a database, for the check drift"),
+    NO_QUERIES: ("previous", "a file with queries, for the check queries"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ def _lint(subject: Subject) -> CheckResult:
 
 def _queries(subject: Subject) -> CheckResult:
     if subject.previous is None:
-        return CheckResult("queries", skipped="no file with queries is named; use --previous FILE")
+        return CheckResult("queries", skipped=NO_QUERIES)
     return check_queries(subject.migrator, subject.previous)
 
 
@@ -105,7 +111,7 @@ def check(
         options: as for `Migrator`.
 
     Raises:
-        BadOption: there is no check of a name.
+        BadOption: there is no check of a name, or one that is named has no database or no file with queries.
         MigrationError: the source or the database cannot be read.
     """
     migrator = Migrator(":memory:" if database is None else database, source, **options)
@@ -118,7 +124,7 @@ def run_checks(subject: Subject, names: Sequence[str] = ()) -> CheckReport:
     """Run checks by name, or all of them, in one order.
 
     Raises:
-        BadOption: there is no check of a name.
+        BadOption: there is no check of a name, or one that is named has no database or no file with queries.
         MigrationError: the source or the database cannot be read.
     """
     for name in names:
@@ -129,10 +135,14 @@ def run_checks(subject: Subject, names: Sequence[str] = ()) -> CheckReport:
 
 
 def _run(name: str, subject: Subject, *, on_request: bool) -> CheckResult:
-    """Run a check; one that was not asked for, and that this kind of database does not have, is not run."""
+    """Run a check; one that cannot run is an error if it was asked for, and else is not run."""
     try:
-        return CHECKS[name](subject)
+        result = CHECKS[name](subject)
     except NotSupported as error:
         if on_request:
             raise
         return CheckResult(name, skipped=str(error))
+    if on_request and result.skipped in _MISSING:
+        option, wanted = _MISSING[result.skipped]
+        raise BadOptionValue(option, None, wanted)
+    return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from torc_migrations.cli.context import make_migrator, settings_of
@@ -38,7 +39,7 @@ checks:
 
 Without NAME all checks run that apply to what is there: to the files, and to the database if one is named.
 
-exit status: 0 no check has found an error; 1 one of them has.
+exit status: 0 no check has found an error; 1 one of them has; 2 one that is named cannot run.
 """
 
 
@@ -88,9 +89,25 @@ def run(options: Namespace, terminal: Terminal) -> int:
     subject = _subject(options, terminal)
     if options.write:
         return _write(subject, options, terminal)
+    _refuse_without_needs(subject, options)
     report = run_checks(subject, options.names)
     _print(report, options, terminal)
     return 0 if report.ok else FAILED
+
+
+def _refuse_without_needs(subject: Subject, options: Namespace) -> None:
+    """Refuse what was asked for by name and cannot be done, which without a name is only noted."""
+    from torc_migrations.checks.linting.rules import ON_REQUEST, RULES
+
+    if "drift" in options.names and not subject.has_database:
+        raise BadArguments("the check drift needs a database, and none is named", hint="name it with -d URL")
+    if "queries" in options.names and subject.previous is None:
+        hint = "name it with --previous FILE; `torc-migrations queries save FILE PROGRAM` writes one"
+        raise BadArguments("the check queries needs a file with queries, and none is named", hint=hint)
+    for rule in options.rule:
+        if rule not in RULES:
+            hint = f"--rule takes {', '.join(sorted(ON_REQUEST))}; all other rules run without it"
+            raise BadArguments(f"no rule {rule!r} runs on request", hint=hint)
 
 
 def _subject(options: Namespace, terminal: Terminal) -> Subject:
@@ -122,8 +139,13 @@ def _print(report: CheckReport, options: Namespace, terminal: Terminal) -> None:
     from torc_migrations.checks.formats import github_annotations, sarif
 
     if options.format == "sarif":
-        terminal.print_json(sarif(report))
+        terminal.print_json(sarif(report, root=_root()))
     elif options.format == "github":
-        terminal.print_text(github_annotations(report))
+        terminal.print_text(github_annotations(report, root=_root()))
     else:
         terminal.print_report(report, as_json=options.json or options.format == "json")
+
+
+def _root() -> str | None:
+    """Return the directory of the repository in GitHub Actions, which its paths are relative to."""
+    return os.environ.get("GITHUB_WORKSPACE") or None
