@@ -60,6 +60,16 @@ def test_rows_are_those_before_and_after(report: ChangeReport) -> None:
         "reservation": (None, 0, None),
     }
     assert {each.table for each in report.changed_rows} == {"book", "loan", "old_loan"}
+    assert {each.table for each in report.unchanged_rows} == {"author", "setting"}
+
+
+def test_a_check_without_what_it_needs_says_so(tmp_path: Path) -> None:
+    """In the words of `check`."""
+    report = make_report(None, write_files(tmp_path, {"1_first.sql": "CREATE TABLE book (id INTEGER PRIMARY KEY);"}))
+
+    skipped = {each.check: each.skipped for each in report.checks}
+    assert skipped["drift"] == "no database is named"
+    assert skipped["queries"] == "no file with queries is named; use --queries FILE"
 
 
 def test_the_schema_is_compared_across_all_migrations(report: ChangeReport) -> None:

@@ -63,6 +63,31 @@ def test_its_text_is_read(pages: dict[str, Path], browser: Browser) -> None:
     assert "idx_book_author (book)" in text
 
 
+def test_a_table_is_named_among_those_that_change_or_among_the_others(pages: dict[str, Path], browser: Browser) -> None:
+    """Not in both lists of rows."""
+    browser.show(width=WIDE)
+    browser.open(pages["library.html"])
+    browser.evaluate(OPEN_ALL)
+
+    named = browser.evaluate(
+        "[...document.querySelectorAll('#rows tbody th > code:first-child')].map(e => e.innerText)"
+    )
+    assert sorted(named) == ["author", "book", "loan", "old_loan", "setting"]
+    assert "2 tables with as many rows as before" in browser.evaluate("document.body.innerText")
+
+
+def test_statements_have_most_of_the_width_of_a_phone(pages: dict[str, Path], browser: Browser) -> None:
+    """The bars of their times are left out there."""
+    browser.show(width=PHONE)
+    browser.open(pages["library.html"])
+    browser.evaluate(OPEN_ALL)
+
+    width = "document.querySelector('td.words'){}.offsetWidth"
+    assert browser.evaluate(width.format("")) > 0.5 * browser.evaluate(width.format(".closest('table')"))
+    browser.show(width=WIDE)
+    assert browser.evaluate("document.querySelector('td.bars').offsetWidth") > 0
+
+
 def test_hostile_names_are_read_as_they_are(pages: dict[str, Path], browser: Browser) -> None:
     """And none of them has become an element or a script."""
     browser.messages.clear()

@@ -131,11 +131,16 @@ def run_checks(subject: Subject, names: Sequence[str] = ()) -> CheckReport:
         if name not in CHECKS:
             raise BadOptionValue("names", name, f"names of {', '.join(CHECKS)}")
     chosen = names or tuple(CHECKS)
-    return CheckReport(tuple(_run(name, subject, on_request=bool(names)) for name in CHECKS if name in chosen))
+    return CheckReport(tuple(run_check(name, subject, on_request=bool(names)) for name in CHECKS if name in chosen))
 
 
-def _run(name: str, subject: Subject, *, on_request: bool) -> CheckResult:
-    """Run a check; one that cannot run is an error if it was asked for, and else is not run."""
+def run_check(name: str, subject: Subject, *, on_request: bool = False) -> CheckResult:
+    """Run a check by its name; one that cannot run is an error if it was asked for, and else is not run.
+
+    Raises:
+        BadOption: it was asked for, and has no database or no file with queries.
+        MigrationError: as for the check.
+    """
     try:
         result = CHECKS[name](subject)
     except NotSupported as error:

@@ -13,7 +13,7 @@ from torc_migrations.checks.findings import CheckReport, CheckResult
 from torc_migrations.checks.linting.facts import Fact
 from torc_migrations.checks.linting.trial import Scope, Trial, find_scope, run_trial
 from torc_migrations.checks.queries import CHECK as QUERIES
-from torc_migrations.checks.selection import CHECKS, Subject, run_checks
+from torc_migrations.checks.selection import CHECKS, Subject, run_check
 from torc_migrations.configured import open_session
 from torc_migrations.databases.interface import DatabaseLike
 from torc_migrations.databases.results.statements import StatementTime
@@ -223,7 +223,7 @@ def _checks(subject: Subject, trial: Trial | None) -> CheckReport:
             results.append(CheckResult(name, skipped="no file with queries is named; use --queries FILE"))
             continue
         try:
-            results += run_checks(replace(subject, trial=trial), (name,))
+            results.append(run_check(name, replace(subject, trial=trial)))
         except MigrationError as error:
             results.append(CheckResult(name, skipped=str(error)))
     return CheckReport(tuple(results))

@@ -154,6 +154,11 @@ class ChangeReport:
         return tuple(each for each in self.rows if (each.before or 0) != (each.after or 0))
 
     @property
+    def unchanged_rows(self) -> tuple[RowsChange, ...]:
+        """The tables that were there before, and have as many rows as before."""
+        return tuple(each for each in self.rows if each.before is not None and each not in self.changed_rows)
+
+    @property
     def changed_tables(self) -> tuple[TableChange, ...]:
         """The tables whose definition changes."""
         return tuple(each for each in self.tables if each.kind != "unchanged")
