@@ -142,6 +142,25 @@ def test_what_does_not_come_back_is_told(folder, up, down, found):
         assert all(finding.startswith(("2: ", "2 has no ")) for finding in findings)
 
 
+@pytest.mark.parametrize(
+    ("first", "up", "is_finding"),
+    [
+        ("CREATE TABLE t (b TEXT, a INT, PRIMARY KEY (a));", "ALTER TABLE t DROP COLUMN b;", False),
+        ("CREATE TABLE t (x CHECK (x IN (1, 2)), b TEXT, c DEFAULT ',');", "ALTER TABLE t DROP COLUMN b;", False),
+        ("CREATE TABLE t (a INT, b TEXT NOT NULL DEFAULT '', c);", "ALTER TABLE t DROP COLUMN b;", True),
+    ],
+)
+def test_another_order_of_columns_is_a_note(folder, first, up, is_finding):
+    """ALTER TABLE can put a column back at the end only; another type or constraint is a finding."""
+    files = {"1_first": first, "1_first.rollback": "DROP TABLE t;", "2_second": up}
+    result = round_trip(source=folder({**files, "2_second.rollback": "ALTER TABLE t ADD COLUMN b TEXT;"}))
+
+    otherwise = "2: its down script leaves table t defined otherwise"
+    assert result.findings == ((otherwise,) if is_finding else ())
+    notes = () if is_finding else ("its down script leaves the columns of table t in another order",)
+    assert result.trips[1].notes == notes
+
+
 def test_what_differs_by_itself_is_a_note(folder):
     """A time or a random number is another one the second time; that alone is no finding."""
     files = {**ROWS, "2_random": "CREATE TABLE r AS SELECT random() AS x;", "2_random.rollback": "DROP TABLE r;"}

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from torc_migrations.databases.results.contents import Change, Contents
 from torc_migrations.formatting import lowered
+from torc_migrations.history.evidence import Words
 
 _Value = TypeVar("_Value")
 
@@ -44,6 +45,22 @@ def schema_difference(before: Contents, after: Contents) -> SchemaDifference:
         changed=tuple(name for name in both if before.objects[name] != after.objects[name]),
         columns=tuple(columns),
     )
+
+
+def differ_in_order_only(old: Words, new: Words) -> bool:
+    """Return whether two definitions of a table have the same columns and constraints, in any order."""
+    return _parts(old) == _parts(new)
+
+
+def _parts(words: Words) -> tuple[list[Words], tuple[Words, ...]]:
+    """Return what stands between the commas of a definition of a table, sorted, and what stands around its brackets."""
+    depth, begin, parts = 0, 0, []
+    for place, word in enumerate(words):
+        depth += (word == "(") - (word == ")")
+        if (depth, word) in ((1, "("), (1, ","), (0, ")")):
+            parts.append(words[begin:place])
+            begin = place + 1
+    return sorted(parts[1:]), (*parts[:1], words[begin:])
 
 
 def states_of(changes: Sequence[Change]) -> tuple[Contents, ...]:

@@ -14,7 +14,12 @@ from torc_migrations.errors import BadScript, MigrationError, NotRehearsable, St
 from torc_migrations.formatting import lowered, one_line, portion
 from torc_migrations.history.planning import plan_exactly
 from torc_migrations.history.steps import Action, Direction, Plan, Step
-from torc_migrations.rehearsals.comparison import SchemaDifference, schema_difference, states_of
+from torc_migrations.rehearsals.comparison import (
+    SchemaDifference,
+    differ_in_order_only,
+    schema_difference,
+    states_of,
+)
 from torc_migrations.rehearsals.rehearsal import rehearsing
 from torc_migrations.rehearsals.report import stale_text
 from torc_migrations.runs.evidence import status_by_schema
@@ -209,7 +214,9 @@ class _RoundTripper:
             findings.append(f"its down script fails: {error}")
             return True
         faults.append(self._all_faults())
-        findings += _left_by_down(*_states(changes, faults))
+        before, up, after = _states(changes, faults)
+        findings += _left_by_down(before, up, after)
+        notes += _reordered_by_down(before.contents, after.contents)
         if error := self._perform(migration, Action.APPLY, changes):
             findings.append(f"its up script cannot run again after its down script: {error}")
             return False
@@ -273,7 +280,7 @@ def _left_by_down(before: _State, up: _State, after: _State) -> Iterator[str]:
             yield f"its down script drops {name}, which was there before"
         else:
             yield f"its up script drops {name}, and its down script does not bring it back"
-    yield from _changed_by_down(schema, up.contents, after.contents)
+    yield from _changed_by_down(schema, before.contents, up.contents, after.contents)
     for key, old in before.contents.tables.items():
         now = after.contents.tables.get(key)
         there = up.contents.tables.get(key)
@@ -286,7 +293,7 @@ def _left_by_down(before: _State, up: _State, after: _State) -> Iterator[str]:
     yield from _faults_left("its down script", before, after)
 
 
-def _changed_by_down(schema: SchemaDifference, up: Contents, after: Contents) -> Iterator[str]:
+def _changed_by_down(schema: SchemaDifference, before: Contents, up: Contents, after: Contents) -> Iterator[str]:
     signs = {"+": "leaves column {} behind", "-": "does not bring column {} back"}
     named = set()
     for line in schema.columns:
@@ -294,12 +301,24 @@ def _changed_by_down(schema: SchemaDifference, up: Contents, after: Contents) ->
         named.add(f"table {column.rpartition('.')[0]}")
         yield f"its down script {signs[sign].format(column)}"
     for name in schema.changed:
-        if name in named:
+        if name in named or name in _reordered(before, after):
             continue
         if up.objects.get(name) == after.objects[name]:
             yield f"its up script defines {name} otherwise, and its down script leaves it so"
         else:
             yield f"its down script leaves {name} defined otherwise"
+
+
+def _reordered(before: Contents, after: Contents) -> Iterator[str]:
+    """Yield the tables with the same columns as before in another order, in which ALTER TABLE puts them back."""
+    for name, old in before.objects.items():
+        now = after.objects.get(name)
+        if now is not None and now != old and name.startswith("table ") and differ_in_order_only(old, now):
+            yield name
+
+
+def _reordered_by_down(before: Contents, after: Contents) -> Iterator[str]:
+    yield from (f"its down script leaves the columns of {name} in another order" for name in _reordered(before, after))
 
 
 def _rows_left(old: Table, up: Table | None, now: Table) -> str | None:
