@@ -159,6 +159,20 @@ def test_a_finding_says_what_and_where(tmp_path: Path, name: str, message: str, 
     assert finding.line in (line, line + 1)
 
 
+@pytest.mark.parametrize(
+    ("script", "message", "line"),
+    [
+        ("DELETE FROM book WHERE id = 1;\nALTER TABLE book ADD COLUMN pages INTEGER;", "table book loses 1 of 3", 1),
+        ("SELECT 1;\nALTER TABLE book DROP COLUMN old;\nCREATE INDEX i ON book (title);", "column book.old goes", 2),
+    ],
+)
+def test_a_loss_is_found_at_the_statement_that_loses(tmp_path: Path, script: str, message: str, line: int) -> None:
+    """Not at a later one about the same table."""
+    findings = check_lint(with_rows(tmp_path, Case(script))).findings
+
+    assert [each.line for each in findings if each.message.startswith(message)] == [line]
+
+
 def test_without_a_database_all_migrations_run_on_an_empty_one(tmp_path: Path) -> None:
     """Tables and columns that are dropped are warnings, because their rows are not known."""
     up = "ALTER TABLE book DROP COLUMN old;\nALTER TABLE book ADD COLUMN pages INTEGER NOT NULL;"

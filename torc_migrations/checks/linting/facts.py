@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -41,18 +41,23 @@ class Fact:
         """Return the lower name that a column has afterwards."""
         return self.effects.renamed_columns.get(table, {}).get(lowered(column), lowered(column))
 
-    def line(self, *names: str) -> int | None:
-        """Return the line of the last statement whose first words have one of the names, or of the first statement."""
-        statements = self.effects.statements
+    def line(self, *names: str, verbs: Collection[str] = ()) -> int | None:
+        """Return the line of the last statement whose first words have one of the names, or of the first statement.
+
+        Of those with a name, one that has one of the `verbs` too is preferred.
+        """
         wanted = {lowered(name).rpartition(".")[2] for name in names}
-        for statement in reversed(statements):
-            if wanted.intersection(words(statement.words)):
-                return statement.line
-        return statements[0].line if statements else None
+        naming = [each for each in self.effects.statements if wanted.intersection(words(each.words))]
+        acting = [each for each in naming if not words(each.words).isdisjoint(verbs)]
+        return next((each.line for each in (*acting[-1:], *naming[-1:], *self.effects.statements)), None)
 
 
-def words(text: str) -> Iterator[str]:
-    """Yield the words of a text in lower case, without signs and quotes."""
+def words(text: str) -> set[str]:
+    """Return the words of a text in lower case, without signs and quotes."""
+    return set(_words(text))
+
+
+def _words(text: str) -> Iterator[str]:
     word = ""
     for letter in lowered(text) + " ":
         if letter.isalnum() or letter == "_":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
@@ -18,6 +18,7 @@ from torc_migrations.formatting import counted, duration_text, lowered
 
 CHECK = "lint"
 _MANY_ROWS = 10_000
+_DELETES = ("delete", "truncate", "drop")
 _LONG_NS = 1_000_000_000
 # Who waits for a lock: https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES
 _KEEP_WAITING = {
@@ -44,11 +45,17 @@ Rule: TypeAlias = Callable[[Fact, Scene], Iterator[CheckFinding]]
 
 
 def finding(
-    rule: str, fact: Fact, message: str, *names: str, level: Level = "error", hint: str | None = None
+    rule: str,
+    fact: Fact,
+    message: str,
+    *names: str,
+    verbs: Collection[str] = (),
+    level: Level = "error",
+    hint: str | None = None,
 ) -> CheckFinding:
-    """Return a finding about a migration, at the statement that has one of the names."""
+    """Return a finding about a migration, at the statement that has one of the names, best with one of the verbs."""
     migration = fact.migration
-    line = fact.line(*names)
+    line = fact.line(*names, verbs=verbs)
     return CheckFinding(
         CHECK, rule, message, migration.up.path, line, version=migration.version, level=level, hint=hint
     )
@@ -72,7 +79,7 @@ def _lost_rows(
     effects = fact.effects
     if now is None and not has_rows:
         message = f"table {table.name} is dropped with its rows"
-        yield finding("loses-data", fact, message, key, level="warning")
+        yield finding("loses-data", fact, message, key, verbs=_DELETES, level="warning")
         return
     left = now.rows if now is not None else 0
     if table.rows is None or left is None or left >= table.rows:
@@ -81,7 +88,7 @@ def _lost_rows(
     named = bool(names & (effects.deletes if _is_made_again(fact, key) else effects.deleted_from))
     how = "which the script deletes" if named else "which the script does not delete itself"
     message = f"table {table.name} loses {table.rows - left} of {table.rows} rows, {how}"
-    yield finding("loses-data", fact, message, key, level="warning" if named else "error")
+    yield finding("loses-data", fact, message, key, verbs=_DELETES, level="warning" if named else "error")
 
 
 def _lost_columns(fact: Fact, key: str, table: TableState, now: TableState) -> Iterator[CheckFinding]:
@@ -89,7 +96,7 @@ def _lost_columns(fact: Fact, key: str, table: TableState, now: TableState) -> I
     if lost:
         names = ", ".join(f"{table.name}.{name}" for name in lost)
         message = f"column {names} goes with its values" if len(lost) == 1 else f"columns {names} go with their values"
-        yield finding("loses-data", fact, message, lost[0], key, level="warning")
+        yield finding("loses-data", fact, message, lost[0], key, verbs=("drop",), level="warning")
 
 
 def _gone(fact: Fact, key: str, table: TableState, now: TableState) -> list[Column]:
