@@ -80,6 +80,19 @@ def test_a_program_that_fails_saves_nothing(torc: Torc, program: Path, text: str
     assert (program / "queries.sql").read_text() == "SELECT 1;\n"
 
 
+def test_a_program_without_queries_on_sqlite_saves_nothing(torc: Torc, program: Path) -> None:
+    """An empty file would say that no query can break; the hint says what to do for a server."""
+    (program / "quiet.py").write_text("print('done')\n")
+
+    done = torc("queries", "save", "queries.sql", "quiet.py")
+
+    assert (done.status, done.out) == (2, "done\n")
+    assert "error: queries.sql was not written, because the program has run no query with sqlite3" in done.err
+    assert "hint: name a program that does" in done.err
+    assert "pg_stat_statements" in done.err
+    assert not (program / "queries.sql").exists()
+
+
 def test_a_command_without_a_program_is_refused(torc: Torc, program: Path) -> None:
     """As is one that names only the way to run it."""
     for words in ((), ("-m",)):

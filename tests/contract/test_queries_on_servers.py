@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import HOW, PostgreSQLUnderTest, find_programs, postgresql
 from shell import Torc, write_files
 
 from torc_migrations import Migrator
 from torc_migrations.checks import check_queries
 
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "checks.md"
 FIRST = """CREATE TABLE book (
     id INTEGER PRIMARY KEY, title VARCHAR(20), isbn VARCHAR(9), made DATE, old INTEGER NOT NULL
 );"""
@@ -93,6 +96,30 @@ def test_on_mariadb(mariadb: Any, tmp_path: Path, query: str, second: str, reaso
     look(mariadb, tmp_path, query, second, reason)
 
     assert mariadb.tables() == {}
+
+
+def test_the_page_reads_the_queries_that_postgresql_has_recorded(tmp_path: Path) -> None:
+    """The statement of the page writes a file of which each query works, and what a migration breaks is found."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip(f"there is no PostgreSQL server here: {HOW}")
+    (statement,) = re.findall(r"```sql\n(SELECT query .*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    migrations = write_files(tmp_path / "migrations", {"1_first.sql": FIRST})
+    with postgresql(programs, "shared_preload_libraries=pg_stat_statements") as server:
+        database = PostgreSQLUnderTest(server, server.create_database())
+        migrator = Migrator(database.url, migrations)
+        migrator.upgrade()
+        database.execute("CREATE EXTENSION pg_stat_statements", "SELECT pg_stat_statements_reset()")
+        database.execute("SET work_mem = '4MB'", "SELECT count(*) FROM _sqlx_migrations")
+        database.execute("INSERT INTO book (id, title, old) VALUES (1, 'a; b', 2) -- more", "SELECT isbn FROM book")
+        rows = [text for (text,) in database.execute(statement)]
+        (tmp_path / "queries.sql").write_text("".join(f"{text}\n" for text in rows))
+
+        assert [text.split()[0] for text in rows] == ["INSERT", "SELECT"]
+        assert check_queries(migrator, tmp_path / "queries.sql").findings == ()
+        write_files(migrations, {"2_second.sql": "ALTER TABLE book DROP COLUMN isbn;"})
+        (finding,) = check_queries(migrator, tmp_path / "queries.sql").findings
+        assert finding.details[0].startswith("SELECT isbn")
 
 
 @pytest.mark.parametrize("kind", ["postgresql_database", "mariadb"])

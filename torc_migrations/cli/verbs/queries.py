@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 _MOST = 1_000_000  # texts
 _NAME_ONE = "name a Python script, or -m MODULE, after the file"
+_OTHERS = (
+    "name a program that does, such as the tests; for PostgreSQL write the file from pg_stat_statements, "
+    "for MariaDB by hand, as the reference of `check queries` says"
+)
 
 _EXAMPLES = """\
 examples:
@@ -31,7 +35,7 @@ examples:
 
 The program runs in this process, and what it runs with `sqlite3`, itself or through a library, is recorded: the \
 texts, and no values. Commit the file with a release. When the next one is made, `check queries` says which of them \
-its migrations break.
+its migrations break. For PostgreSQL write the file from pg_stat_statements.
 
 exit status: that of the program; the file is written where it is 0.
 """
@@ -74,6 +78,9 @@ def run(options: Namespace, terminal: Terminal) -> int:
     if status:
         terminal.print_note(f"{options.file} was not written, because the program ended with exit status {status}")
         return status
+    if not watch.queries:
+        sentence = f"{options.file} was not written, because the program has run no query with sqlite3 in its process"
+        raise BadArguments(sentence, hint=_OTHERS)
     number = save_queries(watch.queries, options.file, newest)
     if options.json:
         terminal.print_json({"created": [options.file]})
