@@ -80,3 +80,15 @@ def test_paths_are_relative_to_the_repository_in_github_actions(torc: Torc, here
     path = f"{here.name}/migrations/migrations.lock"
     assert f"file={path}," in torc("check", "--format", "github", env=env).out
     assert f'"uri": "{path}"' in torc("check", "--format", "sarif", env=env).out
+
+
+def test_sarif_has_each_byte_of_a_path(torc: Torc, migrations: Path) -> None:
+    """One that is no UTF-8 too, which a file name can have."""
+    odd = migrations.with_name("odd\udcff:%")
+    migrations.rename(odd)
+    (odd / "migrations.lock").write_text("")
+
+    done = torc("-s", str(odd), "check", "lock", "--format", "sarif")
+
+    assert (done.status, done.err) == (1, "")
+    assert '"uri": "odd%FF%3A%25/migrations.lock"' in done.out

@@ -40,7 +40,7 @@ def _sarif_result(finding: CheckFinding, root: str | None) -> dict[str, object]:
         "message": {"text": _message(finding)},
     }
     if finding.path is not None:
-        location: dict[str, object] = {"artifactLocation": {"uri": quote(_relative(finding.path, root))}}
+        location: dict[str, object] = {"artifactLocation": {"uri": quote(os.fsencode(_relative(finding.path, root)))}}
         if finding.line is not None:
             column = {} if finding.column is None else {"startColumn": finding.column}
             location["region"] = {"startLine": finding.line, **column}
