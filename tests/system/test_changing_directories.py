@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -75,10 +76,10 @@ print(json.dumps(found))
 """
 )
 VERBS = ("upgrade", "rehearse --round-trip", "rollback", "doctor", "renumber 2", "check lock --write", "check")
+CHANGES = ("gone", "replaced", "a file", "emptied")
 
 
-@pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("change", ["gone", "replaced", "a file", "emptied"])
+@pytest.mark.parametrize(("verb", "change"), [*product(VERBS, CHANGES), ("report --markdown report.md", "replaced")])
 def test_directory_that_changes_at_any_moment_is_no_traceback(tmp_path: Path, verb: str, change: str):
     """Every moment at which the verb opens or lists something ends with a status of the command."""
     kept = tmp_path / "kept"
