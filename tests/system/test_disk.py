@@ -66,11 +66,46 @@ def test_disk_that_is_full_loses_nothing(tmp_path: Path, folder, journal, free):
     failed, kept, before, applied, after = within(["--mount"], SMALL_DISK, disk, source, free, journal).splitlines()
 
     assert failed.split()[0] in ("ExecutionFailed", "DatabaseFailed")
-    assert "disk" in failed
+    assert "full" in failed
     assert kept == "('ok',) ('kept',)"
     installed = [version for version in (1, 2, 3) if str(version) not in applied]
     assert before == f"{[f't{n}' for n in installed]} {installed} {[f'{n}_make_t{n}' for n in installed]}"
     assert after == "['big', 't1', 't2'] [1, 2, 3] ['1_make_t1', '2_make_t2', '3_big']"
+
+
+# No other connection has the database open, so that the WAL and its index have to be created.
+FULL_DISK = """
+import os, sqlite3, subprocess, sys
+from torc_migrations import errors, status, upgrade
+disk, source = sys.argv[1:]
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=True)
+path = os.path.join(disk, "app.db")
+connection = sqlite3.connect(path)
+connection.execute("PRAGMA journal_mode = WAL")
+connection.close()
+with open(os.path.join(disk, "ballast"), "wb") as ballast:
+    ballast.write(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize))
+for act in (status, upgrade):
+    try:
+        act(path, source)
+    except errors.DatabaseFailed as error:
+        print(str(error).replace(disk, ""), error.hint, sep="; ")
+os.unlink(ballast.name)
+print(upgrade(path, source).applied)
+"""
+
+
+@pytest.mark.skipif(not allowed("--mount"), reason="nobody may mount a disk here")
+def test_wal_that_has_no_space_is_said_to_be_on_a_full_disk(tmp_path: Path, folder):
+    """SQLite calls it a disk I/O error; with space the run goes on."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    *failed, applied = within(["--mount"], FULL_DISK, disk, folder(ladder(1))).splitlines()
+
+    said = "/app.db failed: disk I/O error, because the disk is full; free space on its disk"
+    assert failed == [said, said]
+    assert applied == "(1,)"
 
 
 # Upgrades a lent connection without the rights of root; at the moment before its first write something happens.

@@ -1,11 +1,14 @@
-"""Check the free space of a disk before something large is written, and flush files to it."""
+"""Check the free space of a disk, and flush files to it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 
 from torc_migrations.errors import NotEnoughSpace
+
+_LEAST_SPACE = 65_536  # bytes; the index of a WAL begins with 32 KiB
 
 
 def check_free_space(purpose: str, needs: Mapping[str, int], *, hint: str) -> None:
@@ -22,6 +25,15 @@ def check_free_space(purpose: str, needs: Mapping[str, int], *, hint: str) -> No
         free = shutil.disk_usage(directory).free
         if free < needed:
             raise NotEnoughSpace(purpose, directory, needed=needed, free=free, hint=hint)
+
+
+def is_full(path: str) -> bool:
+    """Return whether the disk of a file has almost no free space."""
+    import shutil
+
+    with suppress(OSError):
+        return shutil.disk_usage(os.path.dirname(os.path.abspath(path))).free < _LEAST_SPACE
+    return False
 
 
 def sync(path: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from torc_migrations.databases.disk import is_full
 from torc_migrations.databases.sqlite.callbacks import code_of, primary_code
 from torc_migrations.databases.urls import Address
 from torc_migrations.errors import CannotOpen, DatabaseFailed, LockTimeout
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # Codes that pysqlite3 has no names for: https://sqlite.org/rescode.html
 _IN_PROGRESS = "SQL statements in progress"
+_FREE_SPACE = "free space on its disk"
 _READ_ALL = "a cursor of the connection has rows to read, as of INSERT ... RETURNING: read all of them, or close it"
 _BUSY_SNAPSHOT, _LOCKED_SHAREDCACHE, _READONLY_DBMOVED = 517, 262, 1032
 # What PRAGMA sets for each file of a connection: without the name of one, for all of them or for the first.
@@ -337,7 +339,10 @@ def translate(error: sqlite3.DatabaseError, address: Address) -> Exception:
         return CannotOpen(address.name, f"{address.name!r} is read-only ({reason})")
     if primary_code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM) or _is_special(address.path):
         return _cannot_open(address, reason)
-    return DatabaseFailed(address.name, reason, hint=_READ_ALL if _IN_PROGRESS in reason else None)
+    if primary_code(error) == sqlite3.SQLITE_IOERR and address.path and is_full(address.path):
+        reason += ", because the disk is full"  # a WAL's index that cannot grow is no SQLITE_FULL
+    hint = _READ_ALL if _IN_PROGRESS in reason else _FREE_SPACE if reason.endswith("is full") else None
+    return DatabaseFailed(address.name, reason, hint=hint)
 
 
 def _cannot_open(address: Address, reason: str) -> CannotOpen:
