@@ -61,6 +61,16 @@ def test_the_verbs_leave_the_old_file_on_a_full_disk(here: Path, migrations: Pat
     assert (here / name).read_bytes() == old
 
 
+def test_what_a_killed_process_of_the_same_number_has_left_is_overwritten(tmp_path: Path):
+    """In a container the command has the same number each time."""
+    (tmp_path / f"schema.sql.{os.getpid()}.new").write_text("a part")
+
+    overwrite(os.fspath(tmp_path / "schema.sql"), b"new")
+
+    assert os.listdir(tmp_path) == ["schema.sql"]
+    assert (tmp_path / "schema.sql").read_bytes() == b"new"
+
+
 def test_a_link_and_the_permissions_stay(tmp_path: Path):
     """What the link points to is overwritten, as a shell does it."""
     (tmp_path / "file").write_text("old")

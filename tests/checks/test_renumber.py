@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from checks.git_repository import Repository
-from shell import Result, Torc, query, write_files
+from shell import Result, Torc, python, query, run, write_files
 
 from torc_migrations import upgrade
 from torc_migrations.checks import renumber
 from torc_migrations.errors import InstalledAlready, SourceError, VersionNotPresent
+from torc_migrations.sources.source import discover
 
 FIRST = {
     "1_create_book.sql": "CREATE TABLE book (id INTEGER PRIMARY KEY, title TEXT);\n",
@@ -216,3 +217,45 @@ def test_renumber_that_fails_leaves_every_file_as_it_was(tmp_path: Path) -> None
         renumber(str(directory), (20, 21))
 
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+
+
+# Python reports what it is about to do with files; the process ends before the rename that is asked for.
+KILLED = """
+import os, sys
+from torc_migrations.checks import renumber
+left = int(sys.argv[1])
+def count(event, arguments):
+    global left
+    left -= event == "os.rename"
+    if not left:
+        os._exit(9)
+sys.addaudithook(count)
+renumber("migrations", base="main")
+"""
+
+
+def test_renumber_that_is_killed_is_finished_by_the_next_call(repository: Repository, torc: Torc) -> None:
+    """Between any two files: each migration has its down script again, and `-- depends:` names what is there."""
+    mine = {
+        "2_shelf.sql": "CREATE TABLE shelf (id INTEGER);\n",
+        "2_shelf.rollback.sql": "DROP TABLE shelf;\n",
+        "3_box.sql": "-- depends: 2_shelf\nCREATE TABLE box (id INTEGER);\n",
+        "3_box.rollback.sql": "DROP TABLE box;\n",
+    }
+    theirs = {"2_pen.sql": "CREATE TABLE pen (id INTEGER);\n", "2_pen.rollback.sql": "DROP TABLE pen;\n"}
+    repository.branches(torc, FIRST, mine, theirs, lock=False)
+    repository.git("merge", "main", "-m", "merge")
+    status, moment = 9, 0
+    while status == 9:
+        moment += 1
+        repository.git("reset", "--hard", "-q")
+        repository.git("clean", "-fdq")
+        status = run([*python(KILLED), str(moment)], repository.migrations.parent).status
+
+        renumber(str(repository.migrations), base="main")
+
+        found = discover(str(repository.migrations)).migrations
+        assert [each.description for each in found] == ["create book", "pen", "shelf", "box"]
+        assert all(each.down for each in found)
+    assert status == 0
+    assert moment > 4

@@ -87,7 +87,7 @@ def test_a_database_in_a_directory_that_may_not_be_searched_is_not_missing(share
     [
         ("-d new.db upgrade", "error: cannot open 'new.db': the directory {here!r} cannot be written"),
         ("--source fresh new thing", "error: cannot create the directory 'fresh': Permission denied"),
-        ("new thing", "error: cannot write 'migrations/0003_thing.sql': Permission denied"),
+        ("new thing", "error: cannot write 'migrations/0003_thing.rollback.sql': Permission denied"),
         ("export --layout sqlx out", "error: cannot create the directory 'out': Permission denied"),
     ],
 )

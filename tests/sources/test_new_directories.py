@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import signal
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from torc_migrations.cli import main
 left = int(sys.argv[1])
 def count(event, arguments):
     global left
-    if event in ("os.mkdir", "open", "os.rename") and ".new" in str(arguments):
+    if event in ("os.mkdir", "open", "os.rename") and "new" in str(arguments[0]):
         left -= 1
         if not left:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -43,12 +44,15 @@ sys.exit(main(sys.argv[2:]))
     ],
     ids=["convert", "export"],
 )
-def test_killed_at_any_file_nothing_keeps_the_next_run_from_it(tmp_path: Path, files, command) -> None:
-    """The directory is not there, and the next run makes it."""
+@pytest.mark.parametrize("is_there", [False, True])
+def test_killed_at_any_file_nothing_keeps_the_next_run_from_it(tmp_path: Path, files, command, is_there) -> None:
+    """The directory is not there, or empty as it was, and the next run makes it."""
     write_files(tmp_path, files)
+    if is_there:
+        (tmp_path / "new").mkdir()
     moment = 1
     while (result := run([*python(KILLED), str(moment), *command], tmp_path)).status == -signal.SIGKILL:
-        assert not (tmp_path / "new").exists()
+        assert not (tmp_path / "new").exists() or (is_there and os.listdir(tmp_path / "new") == [])
         moment += 1
 
     assert result.status == 0, result.err
@@ -84,3 +88,39 @@ def test_a_directory_that_is_there_is_used(tmp_path: Path) -> None:
 
     assert (tmp_path / "disk" / "1_a.sql").read_bytes() == b"SELECT 1;"
     assert ((tmp_path / "disk").stat().st_mode & 0o777, (tmp_path / "link").is_symlink()) == (0o750, True)
+
+
+def test_what_a_killed_process_of_the_same_number_has_left_is_removed(tmp_path: Path) -> None:
+    """In a container the command has the same number each time."""
+    left = tmp_path / f"new.{os.getpid()}.new"
+    left.mkdir()
+    (left / "1_a.sql").write_bytes(b"a part")
+
+    write_directory(str(tmp_path / "new"), {str(tmp_path / "new" / "1_a.sql"): b"SELECT 1;"})
+
+    assert os.listdir(tmp_path) == ["new"]
+    assert (tmp_path / "new" / "1_a.sql").read_bytes() == b"SELECT 1;"
+
+
+def test_the_current_directory_stays_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other one takes its place, of which the shell would not know."""
+    monkeypatch.chdir(tmp_path)
+    number = tmp_path.stat().st_ino
+
+    write_directory(".", {"./1_a.sql": b"SELECT 1;"})
+
+    assert tmp_path.stat().st_ino == number
+    assert os.listdir() == ["1_a.sql"]
+
+
+def test_new_killed_between_its_two_files_leaves_no_migration(tmp_path: Path) -> None:
+    """The down script is written first, and is ignored without the other."""
+    found, moment = [], 1
+    command = ("new", "--source", "new", "add users")
+    while run([*python(KILLED), str(moment), *command], tmp_path).status == -signal.SIGKILL:
+        found.append([path.name.partition(".")[2] for path in tmp_path.glob("new/*")])
+        shutil.rmtree(tmp_path / "new", ignore_errors=True)
+        moment += 1
+
+    assert ["rollback.sql"] in found
+    assert ["sql"] not in found

@@ -31,6 +31,8 @@ def _overwrite(path: str, content: bytes) -> None:
             file.write(content)
         return
     made = f"{end}.{os.getpid()}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(made)  # of a process with the same number that was killed, as in a container
     try:
         with open(made, "xb") as file:
             file.write(content)

@@ -72,11 +72,12 @@ def renumber(
     if recorded is not None:
         _refuse_installed([each for each in moved if each.id in stems], recorded)
     renamed = tuple(_renumbered(directory, each, stems[each.id]) for each in moved if each.id in stems)
-    paths = {old: new for each in renamed for old, new in each.paths.items()}
-    texts = {paths.get(path, path): edit for path, edit in _edited(directory, files, stems).items()}
+    # The highest number first, and down scripts before up scripts: if the process is killed in between, no number is
+    # used twice, and the next call does the rest, where the versions are not times.
+    paths = [pair for each in reversed(renamed) for pair in reversed(each.paths.items())]
     with ExitStack() as undo:
+        _write(_edited(directory, files, stems), undo)
         _rename(paths, undo)
-        _write(texts, undo)
         write_lock(discover(directory), create=False, resolve=True)
         undo.pop_all()
     return renamed
@@ -151,8 +152,8 @@ def _end(name: str) -> str:
     return next(end for end in (".rollback.sql", ".down.sql", ".up.sql", ".sql") if name.endswith(end))
 
 
-def _rename(paths: dict[str, str], undo: ExitStack) -> None:
-    for old, new in paths.items():
+def _rename(paths: list[tuple[str, str]], undo: ExitStack) -> None:
+    for old, new in paths:
         try:
             if os.path.lexists(new):
                 raise FileExistsError(EEXIST, os.strerror(EEXIST), new)

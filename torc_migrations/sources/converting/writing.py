@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 def write_files(directory: str, texts: Mapping[str, bytes]) -> tuple[str, ...]:
     """Write new files into a directory, which is created if it is missing: all of them, or none.
+
+    The last one is written first: a down script, which is nothing without its up script, before it.
 
     Args:
         directory: where the files are.
@@ -30,7 +33,7 @@ def write_files(directory: str, texts: Mapping[str, bytes]) -> tuple[str, ...]:
         raise SourceError(directory, f"cannot create the directory {directory!r}: {reason_of(error)}") from error
     written: list[str] = []
     try:
-        for path, text in texts.items():
+        for path, text in reversed(list(texts.items())):
             _write_new(path, text, written)
     except BaseException:
         for path in written:
@@ -41,9 +44,10 @@ def write_files(directory: str, texts: Mapping[str, bytes]) -> tuple[str, ...]:
 
 
 def write_directory(directory: str, texts: Mapping[str, bytes]) -> tuple[str, ...]:
-    """Write files into a directory that is new or empty. A new one is made under another name, and renamed at the end.
+    """Write files into a directory that is new or empty. They are written to another one, which is renamed at the end.
 
-    So it is there as a whole, or, where the process was killed, not at all.
+    So they are there as a whole, or, where the process was killed, not at all. The current directory, a mount point,
+    and a directory whose owner cannot be given to another one, get the files one by one.
 
     Args:
         directory, texts: as for `write_files`.
@@ -51,12 +55,17 @@ def write_directory(directory: str, texts: Mapping[str, bytes]) -> tuple[str, ..
     Raises:
         SourceError: as for `write_files`.
     """
-    if os.path.lexists(directory):
-        return write_files(directory, texts)
-    made = f"{directory.rstrip(os.sep)}.{os.getpid()}.new"
+    try:
+        end = os.path.realpath(directory)
+    except ValueError as error:  # a path that no file can have
+        raise SourceError(directory, f"cannot create the directory {directory!r}: {reason_of(error)}") from error
+    made = f"{end}.{os.getpid()}.new"
+    _remove(made)  # of a process with the same number, as in a container
     try:
         write_files(made, {os.path.join(made, os.path.relpath(path, directory)): text for path, text in texts.items()})
-        os.rename(made, directory)
+        if os.path.isdir(end) and not _may_take_place_of(made, end):
+            return write_files(directory, texts)
+        os.rename(made, end)
     except SourceError as error:
         raise SourceError(
             error.source.replace(made, directory), str(error).replace(made, directory)
@@ -64,9 +73,25 @@ def write_directory(directory: str, texts: Mapping[str, bytes]) -> tuple[str, ..
     except OSError as error:
         raise SourceError(directory, f"cannot create the directory {directory!r}: {reason_of(error)}") from error
     finally:
-        with suppress(ValueError):  # Python 3.13 raises it for a path that no file can have
-            shutil.rmtree(made, ignore_errors=True)
+        _remove(made)
     return tuple(texts)
+
+
+def _may_take_place_of(made: str, end: str) -> bool:
+    """Give a directory owner and permissions of an empty one that it is to replace, and return whether it may."""
+    if os.name != "posix" or os.path.ismount(end) or os.path.samefile(end, os.curdir):
+        return False
+    found = os.stat(end)
+    try:
+        os.chown(made, found.st_uid, found.st_gid)
+    except PermissionError:
+        return False
+    os.chmod(made, stat.S_IMODE(found.st_mode))
+    return True
+
+
+def _remove(directory: str) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _write_new(path: str, text: bytes, written: list[str]) -> None:
