@@ -108,6 +108,43 @@ def test_wal_that_has_no_space_is_said_to_be_on_a_full_disk(tmp_path: Path, fold
     assert applied == "(1,)"
 
 
+# Rehearses with more and more space.
+SPACES = """
+import os, sqlite3, subprocess, sys
+from torc_migrations import errors, rehearse
+disk, source = sys.argv[1:]
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], check=True)
+os.environ["TMPDIR"] = disk
+path = os.path.join(disk, "app.db")
+connection = sqlite3.connect(path)
+connection.execute("PRAGMA journal_mode = WAL")
+connection.close()
+ballast = os.path.join(disk, "ballast")
+said = []
+for free in range(0, 400_000, 8192):
+    with open(ballast, "wb") as file:
+        file.write(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - free))
+    try:
+        rehearse(path, source)
+    except errors.MigrationError as error:
+        said.append(" full" in str(error) or isinstance(error, errors.NotEnoughSpace))
+    os.unlink(ballast)
+print(len(said) > 5, all(said), sorted(os.listdir(disk)))
+"""
+
+
+@pytest.mark.skipif(not allowed("--mount"), reason="nobody may mount a disk here")
+def test_rehearsal_on_a_full_disk_is_an_error_that_says_so(tmp_path: Path, folder):
+    """Whatever the copy lacks space for; nothing of it is left."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    source = folder({**ladder(2), "3_big": BIG.replace("1000)", "100)"), "3_big.rollback": "DROP TABLE big;"})
+
+    said = within(["--mount"], SPACES, disk, source)
+
+    assert said == "True True ['app.db']\n"
+
+
 # Upgrades a lent connection without the rights of root; at the moment before its first write something happens.
 MEANWHILE = (
     BECOME_NOBODY

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from torc_migrations.databases.disk import check_free_space
 from torc_migrations.databases.processes import process_is_alive, process_start, this_place
 from torc_migrations.databases.results.rehearsals import RehearsalPlace, on_a_copy_in
-from torc_migrations.databases.sqlite.connection import connect
+from torc_migrations.databases.sqlite.connection import connect, translate
 from torc_migrations.databases.sqlite.transactions import SQLiteConnection
 from torc_migrations.databases.urls import Address
 from torc_migrations.errors import CannotOpen, DatabaseFailed
@@ -41,7 +41,7 @@ def copy_of(database: SQLiteConnection) -> Iterator[tuple[sqlite3.Connection, Ad
     Raises:
         NotEnoughSpace: the disk has less free space than twice the size of the database.
         CannotOpen: neither directory can be written.
-        DatabaseFailed: it could not be copied after all.
+        DatabaseFailed: it could not be copied after all, or the copy cannot be read.
     """
     path = database.address.path
     made = None if path is None else _make_place(path, is_missing=database.is_missing)
@@ -57,10 +57,22 @@ def copy_of(database: SQLiteConnection) -> Iterator[tuple[sqlite3.Connection, Ad
         _check_free_space(database, os.path.dirname(made))
         with closing(connect(address)) as connection:
             _fill(connection, database)
-            yield connection, address
+            with _translated(database, address):
+                yield connection, address
     finally:
         for suffix in _BESIDE if is_beside else ("",):
             _remove(f"{made}{suffix}")
+
+
+@contextmanager
+def _translated(database: SQLiteConnection, copy: Address) -> Iterator[None]:
+    """Raise an error of this package for what the driver raises while a copy is read, as on a full disk."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        found = translate(error, copy)
+        reason, hint = (found.reason, found.hint) if isinstance(found, DatabaseFailed) else (str(error), None)
+        raise DatabaseFailed(f"the copy of {database.name}", reason, hint=hint) from error
 
 
 def place_of(database: SQLiteConnection, copy: Address) -> RehearsalPlace | None:
