@@ -157,7 +157,16 @@ def test_names_that_are_only_numbers_are_told_what_is_missing(named):
     assert "name the files VERSION_DESCRIPTION.sql" in (failure.value.hint or "")
 
 
-@pytest.mark.parametrize(("down", "up"), [("1_a.down.sql", "1_a.up.sql"), ("1_a.rollback.sql", "1_a.sql")])
+@pytest.mark.parametrize(
+    ("down", "up"),
+    [
+        ("1_a.down.sql", "1_a.up.sql"),
+        ("1_a.rollback.sql", "1_a.sql"),
+        ("0001.a.rollback.sql", "0001.a.sql"),
+        ("1-a.rollback.sql", "1-a.sql"),
+        ("20230101_01_AbCdE-a.rollback.sql", "20230101_01_AbCdE-a.sql"),
+    ],
+)
 def test_a_down_script_alone_is_told_which_up_script_is_missing(named, down, up):
     """Its name is right."""
     with pytest.raises(SourceError, match="there is no migration in") as failure:

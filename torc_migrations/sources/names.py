@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -124,7 +125,8 @@ def read_names(source: str, files: list[File]) -> Names:
 def up_of(name: str) -> str | None:
     """Return the name of the up file of a down file that has a version, or None for another file."""
     ups = (name.removesuffix(down) + up for up, down in SUFFIXES.values() if name.endswith(down))
-    return next((up for up in ups if up.partition("_")[0].isdigit()), None)
+    ends = "-._" if name.endswith(_ROLLBACK) else "_"  # of the number: yoyo's users have others too
+    return next((up for up in ups if re.match(rf"\d+[{ends}](?!sql$)", up)), None)
 
 
 def _by_kind(files: list[File]) -> _Kinds:
