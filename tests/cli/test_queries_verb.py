@@ -126,3 +126,17 @@ def test_a_migration_that_says_so_only_warns(torc: Torc, program: Path) -> None:
     assert done.status == 0
     assert "queries.sql:4: warning: migration 2 breaks a query of the previous release" in done.out
     assert "hint: it is compatible from 2 on: end the processes of 1 first" in done.out
+
+
+@pytest.mark.parametrize("words", [("dump", "{}"), ("queries", "save", "{}", "app.py", "0")])
+@pytest.mark.parametrize("file", ["migrations/made.sql", "migrations/../migrations/9_made.sql"])
+def test_no_file_of_sql_is_written_among_the_migrations(
+    torc: Torc, program: Path, words: tuple[str, ...], file: str
+) -> None:
+    """yoyo would run it as a migration, and every later command would end with an error."""
+    done = torc(*(word.format(file) for word in words))
+
+    assert (done.status, done.out) == (2, "")
+    assert f"error: '{file}' is not written among the migrations, because yoyo would run it as one" in done.err
+    assert "hint: name a file beside the directory, such as " in done.err
+    assert [path.name for path in (program / "migrations").iterdir()] == ["1_book.sql"]

@@ -161,6 +161,21 @@ def make_migrator(
     )
 
 
+def refuse_among_scripts(path: str, migrator: Migrator) -> None:
+    """Do nothing for a file that is written elsewhere than beside the scripts, or is no SQL.
+
+    Raises:
+        BadArguments: yoyo would run it as a migration, and nothing would go on.
+    """
+    from torc_migrations.sources.source import discover
+
+    directory = os.path.realpath(os.path.dirname(path) or os.curdir)
+    scripts = (each.up.path for each in discover(migrator.source, ignored_chars=migrator.ignored_chars).migrations)
+    if path.endswith(".sql") and directory in {os.path.realpath(os.path.dirname(script)) for script in scripts}:
+        sentence = f"{path!r} is not written among the migrations, because yoyo would run it as one"
+        raise BadArguments(sentence, hint=f"name a file beside the directory, such as {os.path.basename(path)}")
+
+
 def _names_server(settings: Settings) -> bool:
     return settings.database is not None and is_server(settings.database.value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torc_migrations.cli.context import make_migrator
+from torc_migrations.cli.context import make_migrator, refuse_among_scripts
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
@@ -47,6 +47,8 @@ def run(options: Namespace, terminal: Terminal) -> int:
     from torc_migrations.checks.dump import dump, write_dump
 
     migrator = make_migrator(options, terminal, is_fresh=not options.from_database)
+    if options.file:
+        refuse_among_scripts(options.file, migrator)
     made = dump(migrator, rows=not options.no_rows, from_database=options.from_database)
     if options.file:
         write_dump(made, options.file)

@@ -8,7 +8,7 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from torc_migrations.cli.context import make_migrator
+from torc_migrations.cli.context import make_migrator, refuse_among_scripts
 from torc_migrations.errors import BadArguments
 from torc_migrations.formatting import counted
 
@@ -72,6 +72,7 @@ def run(options: Namespace, terminal: Terminal) -> int:
         name = " ".join(program[: 2 if program[0] == "-m" else 1])
         raise BadArguments(f"there is no program {name!r}", hint=_NAME_ONE)
     migrator = make_migrator(options, terminal, in_memory=True)
+    refuse_among_scripts(options.file, migrator)
     newest = discover(migrator.source, ignored_chars=migrator.ignored_chars).migrations[-1].version
     watch = Watch(most=_MOST)
     status = run_program(watch, program)
