@@ -1080,7 +1080,8 @@ class SchemaBroken(StepFailed):
         broken: tuples of (what it is, why it does not work), as in ("view v", "no such table: main.a").
         path, line, column: the statement after which the first of them worked no more; None where it is not known.
         statement: its text.
-        fires_on: the table whose writes fire it, if the first of them is a trigger that the statement creates.
+        fires_on: the table that cannot be written any more, where the first of them is new, and a trigger on it or a
+            table with a key to it.
         kept: whether the script is done and recorded.
     """
 

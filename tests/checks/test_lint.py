@@ -85,6 +85,11 @@ CASES = {
         "CREATE INDEX i ON page (book) WHERE id > 5;",
         ("foreign-key-without-index",),
     ),
+    "a key to what is not unique": Case(
+        "CREATE TABLE page (id INTEGER PRIMARY KEY, book INTEGER REFERENCES book (title));\n"
+        "CREATE INDEX idx_page ON page (book);",
+        ("breaks-schema!",),
+    ),
     "a script that fails": Case("SELECT * FROM absent;", ("fails!",)),
     "a script that opens a file": Case("ATTACH 'other.db' AS other;", ("fails!",)),
     "schema and rows": Case("ALTER TABLE book ADD COLUMN pages INTEGER; UPDATE book SET pages = 1;"),
@@ -143,6 +148,14 @@ def test_each_rule_finds_the_wrong_way_and_not_the_right_one(tmp_path: Path, nam
         ("a column is dropped", "column book.old goes with its values", 1),
         ("a key without an index", "the foreign key page (book) has no index", 1),
         (
+            "a key to what is not unique",
+            (
+                "table page does not work, and with it writing to book: its foreign key cannot be used: "
+                'foreign key mismatch - "page" referencing "book"'
+            ),
+            1,
+        ),
+        (
             "a script that fails",
             "while executing migration 2: no such table: absent; what comes after it was not run",
             1,
@@ -171,6 +184,15 @@ def test_a_loss_is_found_at_the_statement_that_loses(tmp_path: Path, script: str
     findings = check_lint(with_rows(tmp_path, Case(script))).findings
 
     assert [each.line for each in findings if each.message.startswith(message)] == [line]
+
+
+def test_a_violation_that_a_script_leaves_names_its_file(tmp_path: Path) -> None:
+    """No statement of it fails, so that there is no line."""
+    (finding,) = check_lint(with_rows(tmp_path, Case("UPDATE book SET shelf = 9 WHERE id = 1;"))).findings
+
+    assert (finding.rule, finding.line) == ("fails", None)
+    assert finding.path is not None
+    assert finding.path.endswith("2_second.sql")
 
 
 def test_without_a_database_all_migrations_run_on_an_empty_one(tmp_path: Path) -> None:

@@ -62,6 +62,33 @@ def test_a_new_trigger_that_fails_is_not_said_to_have_worked(sqlite: SQLiteUnder
     )
 
 
+@pytest.mark.parametrize("options", [{}, {"group": 0}, {"atomic": True}])
+def test_a_new_key_that_cannot_be_used_is_refused_where_its_parent_was_there(sqlite: SQLiteUnderTest, folder, options):
+    """No row of the parent could be changed any more; nothing says so before an application does it."""
+    key = 'CREATE TABLE "Kid" (id INTEGER PRIMARY KEY, p REFERENCES p (a));'
+    source = folder({"1_a": PARENT + ";", "2_b": f"CREATE TABLE other (x);\n{key}"})
+    with pytest.raises(errors.SchemaBroken) as failure:
+        upgrade(sqlite.path, source, **options)
+
+    what = "table Kid does not work, and with it writing to p, which worked before: its foreign key cannot be used: "
+    assert str(failure.value).endswith(what + 'foreign key mismatch - "Kid" referencing "p"')
+    assert (failure.value.fires_on, failure.value.statement, failure.value.line) == ("p", key, 2)
+    assert upgrade(sqlite.path, source, allow_broken_schema=True, **options).applied[-1] == 2
+
+
+@pytest.mark.parametrize("options", [{}, {"group": 0}, {"atomic": True}])
+def test_a_key_that_could_not_be_used_before_is_not_refused(sqlite: SQLiteUnderTest, folder, options):
+    """Made again with the same key, or with its parent; one to what is unique by its end is right."""
+    sqlite.execute(PARENT, "CREATE TABLE kid (id INTEGER PRIMARY KEY, p REFERENCES p (a))")
+    again = "DROP TABLE kid;\nCREATE TABLE kid (id INTEGER PRIMARY KEY, p REFERENCES p (a), more);"
+    both = "CREATE TABLE q (a);\nCREATE TABLE of_q (a REFERENCES q (a));"
+    late = "CREATE TABLE r (a);\nCREATE TABLE of_r (a REFERENCES r (a));\nCREATE UNIQUE INDEX i ON r (a);"
+
+    report = upgrade(sqlite.path, folder({"1_a": again, "2_b": both, "3_c": late}), **options)
+
+    assert report.applied == (1, 2, 3)
+
+
 def test_the_usual_rebuild_breaks_nothing(sqlite: SQLiteUnderTest, folder):
     """A new table that takes the name of the old one keeps every key, view and trigger alive."""
     sqlite.execute(PARENT, CHILD, "CREATE VIEW v AS SELECT a FROM p")

@@ -437,3 +437,14 @@ def test_many_statements_are_summed_up(shop: SQLiteUnderTest, folder):
     assert len(re.findall(r" ms  .*2_rows.sql:", rehearsal.as_text())) == 20
     assert " ms  in 30 more statements, none of them slower\n" in rehearsal.as_text()
     assert len(rehearsal.steps[0].statements) == 50
+
+
+def test_a_key_that_cannot_be_used_is_said_to_be_wrong(shop: SQLiteUnderTest, folder):
+    """No row of the new table points anywhere: the key itself is wrong."""
+    source = folder({"2_more": "CREATE TABLE page (id INTEGER PRIMARY KEY, book REFERENCES book (title));"})
+
+    rehearsal = rehearse(shop.path, source, allow_broken_schema=True)
+
+    lines = rehearsal.as_text().splitlines()
+    assert "  page points to columns of book that are not unique" in lines
+    assert not any("points to no row" in line for line in lines)

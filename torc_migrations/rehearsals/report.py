@@ -224,7 +224,7 @@ def _violation_lines(violations: tuple[Violation, ...]) -> Iterator[str]:
     yield f"new foreign-key violations: {len(violations) or 'none'}"
     for each in violations[:_LISTED]:
         row = "a row" if each.rowid is None else f"row {each.rowid}"
-        yield f"  {row} of {each.table} points to no row of {each.parent}"
+        yield f"  {each.wrong_key or f'{row} of {each.table} points to no row of {each.parent}'}"
 
 
 def _broken_lines(broken: tuple[BrokenObject, ...]) -> Iterator[str]:

@@ -81,13 +81,13 @@ def refuse_broken(session: Session, steps: Iterable[Step], after: Soundness, eff
         return
     if session.allow_broken_schema:
         for each in broken:
-            _warn(steps, each)
+            _warn(steps, each, created)
         return
     facts = tuple((each.title, each.reason) for each in broken)
     at = session.database.find_breaker(steps, broken[0])
     if at is None:
         raise SchemaBroken(steps[-1], facts)
-    is_made = broken[0].kind == "trigger" and at.statement.lstrip()[:6].lower() == "create"
+    is_made = broken[0].table != broken[0].name and at.statement.lstrip()[:6].lower() == "create"
     raise SchemaBroken(
         at.step,
         facts,
@@ -142,7 +142,7 @@ def error_of_kept(session: Session, step: Step, before: Soundness, effects: Effe
     if broken and not session.allow_broken_schema:
         return SchemaBroken(step, tuple((each.title, each.reason) for each in broken), kept=True)
     for each in broken:
-        _warn((step,), each)
+        _warn((step,), each, effects.created)
     return None
 
 
@@ -183,8 +183,9 @@ def say_not_committed(error: Exception, outcomes: Iterable[Outcome], failure: Ba
         raise failure from failure.__cause__
 
 
-def _warn(steps: tuple[Step, ...], broken: BrokenObject) -> None:
-    log().warning("%s: %s does not work any more: %s", steps[-1].name, broken.title, broken.reason)
+def _warn(steps: tuple[Step, ...], broken: BrokenObject, created: Container[str]) -> None:
+    what = broken.what_is_wrong(is_new=lowered(broken.name) in created)
+    log().warning("%s: %s: %s", steps[-1].name, what, broken.reason)
 
 
 def _worked_between(

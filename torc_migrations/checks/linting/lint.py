@@ -95,11 +95,12 @@ def _by_rules(trial: Trial, rules: Sequence[str], *, locks_tables: bool) -> Iter
 
 def _failed(error: MigrationError) -> CheckFinding:
     step = getattr(error, "step", None)
+    script = step.script if step is not None else None
     return CheckFinding(
         CHECK,
         FAILS,
         f"{error}; what comes after it was not run",
-        getattr(error, "path", None),
+        getattr(error, "path", None) or (script.path if script else None),
         getattr(error, "line", None),
         getattr(error, "column", None),
         version=step.migration.version if step is not None and not step.is_hook else None,

@@ -137,7 +137,8 @@ def _is_made_again(fact: Fact, table: str) -> bool:
 def breaks_schema(fact: Fact, _: Scene) -> Iterator[CheckFinding]:
     """Find views, triggers and keys that worked before, and do not work after it."""
     for each in fact.broken:
-        message = f"{each.title} does not work any more: {each.reason}"
+        was_there = lowered(each.name) in fact.before.tables or (each.kind, each.name) in fact.before.objects
+        message = f"{each.what_is_wrong(is_new=not was_there)}: {each.reason}"
         found = finding("breaks-schema", fact, message, each.target or each.table, each.name)
         yield replace(found, line=_line_of_drop(fact, each) or found.line)
 

@@ -36,7 +36,8 @@ class Violation:
 class BrokenObject:
     """An object of a schema that does not work: a view, a trigger, a virtual table, a table whose key points to none.
 
-    `table` is the table of a trigger, and else the object's own name. `target` is what a key points to.
+    `table` is the table of a trigger, or the one that cannot be written because of a key to it, and else the object's
+    own name. `target` is what a key points to that does not exist.
     """
 
     kind: str
@@ -54,6 +55,12 @@ class BrokenObject:
     def title(self) -> str:
         """What it is, and its name: `view v`."""
         return f"{self.kind} {self.name}"
+
+    def what_is_wrong(self, *, is_new: bool) -> str:
+        """Say that it does not work, and what that keeps from working, in words that a reason may follow."""
+        if is_new and self.table != self.name:
+            return f"{self.title} does not work, and with it writing to {self.table}"
+        return f"{self.title} does not work any more"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import count
@@ -28,6 +29,7 @@ SELECT_PARENTS = """
 _EVENTS = ("insert", "delete", "update")
 _FULL_TEXT = ("fts3", "fts4", "fts5")
 _VIRTUAL = "virtual table"
+_MISMATCH = re.compile('foreign key mismatch - "(?P<child>.*)" referencing "(?P<parent>.*)"', re.DOTALL)
 _NUMBERS = count()
 _MOST_FAULTS = 1000
 
@@ -40,20 +42,24 @@ def find_broken(
     With `known`, those before the script, also the ones of these that it cannot have touched, and what it has created
     that does not work.
     """
-    if effects is not None and not (effects.may_break or effects.all_tables or (known is not None and effects.objects)):
+    looks = effects is None or effects.may_break or effects.all_tables or (known is not None and effects.objects)
+    keys = tuple(_unusable_keys(database, effects.pointing)) if effects is not None and effects.pointing else ()
+    if not looks and not keys:
         return Soundness(frozenset(), tuple(known or ()))
     catalog = catalog_of(database)
     search = _Search(database, catalog)
     if effects is None or effects.all_tables:
         return Soundness(catalog.relations(), search.all())
-    broken = search.among(effects.objects)
+    broken = search.among(effects.objects) if looks else ()
     others = (each for each in known or () if not search.has_seen(each))
-    return Soundness(catalog.relations(), (*others, *broken))
+    return Soundness(catalog.relations(), (*others, *broken, *keys))
 
 
 def is_broken(database: SQLiteConnection, broken: BrokenObject) -> bool:
     """Return whether one object does not work."""
-    found = _Search(database, catalog_of(database)).among((lowered(broken.table), lowered(broken.name)))
+    names = (lowered(broken.table), lowered(broken.name))
+    keys = _unusable_keys(database, names[1:]) if broken.kind == "table" else ()
+    found = (*_Search(database, catalog_of(database)).among(names), *keys)
     return broken.pointer in {each.pointer for each in found}
 
 
@@ -83,6 +89,16 @@ def _faults(database: SQLiteConnection, table: str, relations: Container[str]) -
         yield BrokenObject("table", table, table, f"its foreign key cannot be used: {reason}")
 
 
+def _unusable_keys(database: SQLiteConnection, tables: Iterable[str]) -> Iterator[BrokenObject]:
+    """Find keys of tables to columns that are not unique, with which SQLite refuses to write what they point to."""
+    for table in sorted(tables):
+        reason = _why_not(database, f"PRAGMA main.foreign_key_check({quote_identifier(table)})")
+        mismatch = _MISMATCH.match(reason) if reason else None
+        if reason and mismatch:
+            child, parent = mismatch["child"], mismatch["parent"]
+            yield BrokenObject("table", child, parent, f"its foreign key cannot be used: {reason}")
+
+
 def find_faults(database: SQLiteConnection) -> frozenset[str]:
     """Return what `integrity_check` finds in the whole database, up to a thousand faults."""
     rows = database.execute(f"PRAGMA main.integrity_check({_MOST_FAULTS})")
@@ -104,7 +120,8 @@ class _Search:
         keys = (key for table in sorted(self._catalog.pointing_tables()) for key in self._keys_of(table))
         views = (broken for item in items if item.kind == "view" for broken in self._view(item))
         virtual = (broken for item in items if item.is_virtual for broken in self._virtual(item))
-        return (*keys, *views, *virtual, *self._triggers([item for item in items if item.kind == "trigger"]))
+        unusable = _unusable_keys(self._database, self._catalog.pointing_tables())
+        return (*keys, *unusable, *views, *virtual, *self._triggers([item for item in items if item.kind == "trigger"]))
 
     def named(self, names: Container[str]) -> tuple[BrokenObject, ...]:
         """Look at the views and triggers of some lower names."""

@@ -104,6 +104,7 @@ class ScriptEffects:
         updated: the tables, in lower case, in whose rows an UPDATE has changed something.
         deletes, dropped: those of `deleted_from` that it names in a DELETE, and those that it drops.
         created: the tables and views, in lower case, that it has created, by the names that they have now.
+        pointing: those tables of `created` that have foreign keys, by the names that they were created with.
         objects: the lower names of all tables, views, indexes and triggers that it has created, altered or dropped.
         changes: what has changed in the schema, once it was run; None where that is not known.
         rewrites: whether it may have changed the definition of any other object, as an ALTER TABLE does.
@@ -136,6 +137,7 @@ class ScriptEffects:
         self.updated: set[str] = set()
         self.dropped: set[str] = set()
         self.created: set[str] = set()
+        self.pointing: set[str] = set()
         self.objects: set[str] = set()
         self.rewrites = False
         self.changes: tuple[DefinitionChange, ...] | None = None
@@ -164,6 +166,7 @@ class ScriptEffects:
         self._maintains = False
         self._deletes = False
         self._altered: str | None = None
+        self._made: str | None = None  # the table that the statement creates
         self._inserts = ("", "")  # the schema and the table of the last INSERT, where its name is in lower case
         self._asks_more = False  # than whether it may insert into that table
         self._head: str | None = None  # of the last statement up to VALUES, where that was all that SQLite has asked
@@ -218,7 +221,8 @@ class ScriptEffects:
             elif name == _MARKS:
                 self.sets_marks |= not (self._deletes or self.alters)  # a DROP TABLE and an ALTER write them too
         elif action in CREATES or action == sqlite3.SQLITE_CREATE_VIEW:
-            self.created.add(lowered(name))
+            self._made = lowered(name)
+            self.created.add(self._made)
         elif action == sqlite3.SQLITE_ALTER_TABLE:
             if not self.alters:  # a virtual table alters its own tables after it
                 self._altered = lowered(detail) if name == "main" and detail else None
@@ -292,6 +296,10 @@ class ScriptEffects:
         self._deletes = self._maintains = False
         self._allowed = None
         self.flow.end_statement(text)
+        if self._made is not None:
+            if _REFERENCES.search(text):
+                self.pointing.add(self._made)
+            self._made = None
         if self.alters:
             self._note_alter(text)
             self.alters = False
@@ -324,6 +332,7 @@ class ScriptEffects:
         """Note what another script did, as far as it says what must be checked."""
         self.tables |= other.tables
         self.unindexed |= other.unindexed
+        self.pointing |= other.pointing
         self.objects |= other.objects
         self.all_tables |= other.all_tables
         self.rewrites |= other.rewrites
