@@ -101,7 +101,9 @@ def test_a_command_without_a_program_is_refused(torc: Torc, program: Path) -> No
     assert not (program / "queries.sql").exists()
 
 
-@pytest.mark.parametrize("words", [("nofile.py",), ("-m", "nomodule"), ("-m", "nopackage.app"), ("-m", ".app")])
+@pytest.mark.parametrize(
+    "words", [("nofile.py",), ("migrations",), ("-m", "nomodule"), ("-m", "nopackage.app"), ("-m", ".app")]
+)
 def test_a_program_that_does_not_exist_is_named(torc: Torc, program: Path, words: tuple[str, ...]) -> None:
     """It is an error of the command line, and no traceback of a program."""
     done = torc("queries", "save", "queries.sql", *words, "--flag")

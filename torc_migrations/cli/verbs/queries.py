@@ -92,6 +92,7 @@ def run(options: Namespace, terminal: Terminal) -> int:
 def _exists(program: Sequence[str]) -> bool:
     """Return whether a script exists, or after `-m` the module or its package, which is not imported."""
     if program[0] != "-m":
-        return os.path.exists(program[0])
+        inside = [os.path.join(program[0], "__main__.py")] if os.path.isdir(program[0]) else []
+        return all(map(os.path.exists, [program[0], *inside]))
     top = program[1].partition(".")[0]
     return bool(top) and (PathFinder.find_spec(top, [os.getcwd()]) or find_spec(top)) is not None
