@@ -913,9 +913,13 @@ class StepFailed(MigrationError):
 
     def say_of_the_run(self, words: str) -> None:
         """Say what is kept of the whole run, where the hint says what is kept of the step."""
-        one = _what_is_left(self.step, kept=False)
-        self.hint = (self.hint or one).replace(one, words)
-        self.command_hint = (self.command_hint or one).replace(one, words)
+        self._say_what_is_left(words, kept=False)
+
+    def _say_what_is_left(self, words: str, *, kept: bool) -> None:
+        """Replace what the hint says about what is kept of the step."""
+        before = _what_is_left(self.step, kept)
+        self.hint = (self.hint or before).replace(before, words)
+        self.command_hint = (self.command_hint or before).replace(before, words)
         self.add_note(f"hint: {self.hint}")
 
     def suggest_foreign_keys(self, value: str) -> None:
@@ -983,6 +987,11 @@ class ExecutionFailed(StepFailed):
             hint=f"{left}; {more.python}" if more else left,
             command_hint=f"{left}; {more.command}" if more else None,
         )
+
+    def say_nothing_kept(self) -> None:
+        """Say that nothing before the statement is kept, though the script asked for no transaction."""
+        self._say_what_is_left(f"nothing of {self.step.name} before this statement has to be undone", kept=self.kept)
+        self.kept = False
 
 
 class StatementTimeout(ExecutionFailed):

@@ -154,12 +154,17 @@ def hint_at_one_transaction(error: MigrationError) -> None:
 
 
 def say_how_to_resume(error: ExecutionFailed, begun: Begun | None, resumed_after: int) -> None:
-    """Say how the statements after the first ones are run of a script that keeps those.
+    """Say whether something is kept of a script that asks for no transaction, and how the rest of it is run.
 
-    With none done there is something to resume only if the ledgers say that the script has begun, as on MariaDB.
+    With no statement done there is something to resume only if the ledgers say that the script has begun, as on
+    MariaDB. How far a hook is, is not noted.
     """
+    if not error.kept or error.step.is_hook:
+        return
     done = begun.done if begun else resumed_after
-    if error.kept and (begun or done):
+    if not done:
+        error.say_nothing_kept()
+    if begun or done:
         name, others = error.step.name, "the others" if done else "the script"
         last = f"statement {done} of {error.path} was the last that was done; " if done else ""
         error.extend_hint(
