@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from torc_migrations import __version__
-from torc_migrations.cli.advice import PROGRAM
+from torc_migrations.advice import PROGRAM
 from torc_migrations.cli.help import help_formatter
 from torc_migrations.cli.options import DEFAULTS, KEEP, Parents
 from torc_migrations.errors import BadArguments

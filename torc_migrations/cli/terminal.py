@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from torc_migrations.cli.advice import completed
+from torc_migrations.advice import completed
 from torc_migrations.errors import BadArguments, OutputFailed
 from torc_migrations.formatting import columns, escaped
 
