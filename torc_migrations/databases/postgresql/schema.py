@@ -88,7 +88,8 @@ def _contents_of(
         if table is not None:
             owners[title] = _named(database, schema, table)
     tables = dict(_read_tables(database, columns, kinds, rows, known))
-    return Contents(objects, tables, owners)
+    others = {schema for schema, name, *_ in catalog.columns if name in ignored and schema != database.schema}
+    return Contents(objects, tables, owners, frozenset(others))
 
 
 def _read_tables(
