@@ -82,6 +82,23 @@ WRONG = {
         "argument SHELL: invalid choice: 'powershell' (choose from 'bash', 'zsh', 'fish')",
         "`torc-migrations completion --help` lists what it takes",
     ),
+    "-version": ("there is no option '-version'", "did you mean --version?"),
+    "-d app.db rollback 1": (
+        "rollback does not take '1'",
+        "--target 1 rolls back what is above 1; -n N rolls back the newest N",
+    ),
+    "-d app.db rollback --all": ("there is no option '--all'", "use `torc-migrations rollback --target 0`"),
+    "-d app.db upgrade --force": (
+        "there is no option '--force'",
+        "`torc-migrations upgrade --help` lists the options",
+    ),
+    "renumber 2 --to 9": ("there is no option '--to'", "`torc-migrations renumber --help` lists the options"),
+    "-d app.db upgrade --target 0002_add_author": (
+        "argument --target/--target-version: '0002_add_author' is not a version, but a name; its version is 2",
+        "`torc-migrations upgrade --help` lists what it takes",
+    ),
+    "new create/book": ("'create/book' cannot be a file name", "leave out /"),
+    "new book.sql": ("'book.sql' cannot be a file name", "leave out .sql"),
     "new caf\udce9": ("'caf\\udce9' has bytes that are not UTF-8", "describe the change in a few words"),
 }
 
