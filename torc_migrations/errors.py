@@ -198,7 +198,7 @@ class BadOrder(SourceError):
 class MixedLayout(SourceError):
     """One directory has both `.rollback.sql` (yoyo's layout) and `.up.sql` or `.down.sql` (sqlx's)."""
 
-    hint = "keep one layout in a directory; `torc-migrations export` writes a directory in the other"
+    hint = "rename the files of one layout: X.up.sql and X.down.sql are X.sql and X.rollback.sql in the other"
 
     def __init__(self, source: str, names: tuple[str, str]) -> None:
         self.names = names

@@ -117,3 +117,17 @@ def test_a_wrong_command_line_has_a_way_out(torc: Torc, here: Path, words: str) 
     assert (result.status, result.out, first) == (2, "", f"error: {error}")
     assert second == f"hint: {hint}"
     assert everything_in(here) == before
+
+
+def test_two_layouts_are_one_after_the_renaming_that_the_hint_names(torc: Torc, here: Path, migrations: Path) -> None:
+    """What is installed stays installed, and `export`, which reads the directory too, is not advised."""
+    assert torc("-d", "app.db", "upgrade").status == 0
+    write_files(migrations, {"0004_x.up.sql": "CREATE TABLE x (y);", "0004_x.down.sql": "DROP TABLE x;"})
+
+    refused = torc("-d", "app.db", "upgrade")
+    (migrations / "0004_x.up.sql").rename(migrations / "0004_x.sql")
+    (migrations / "0004_x.down.sql").rename(migrations / "0004_x.rollback.sql")
+    done = torc("-d", "app.db", "upgrade")
+
+    assert "X.up.sql and X.down.sql are X.sql and X.rollback.sql in the other" in refused.err
+    assert (done.status, done.out.count("Applied"), "Applied 4/migrate x" in done.out) == (0, 1, True)
