@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -131,3 +133,29 @@ def test_two_layouts_are_one_after_the_renaming_that_the_hint_names(torc: Torc, 
 
     assert "X.up.sql and X.down.sql are X.sql and X.rollback.sql in the other" in refused.err
     assert (done.status, done.out.count("Applied"), "Applied 4/migrate x" in done.out) == (0, 1, True)
+
+
+def test_a_database_that_has_the_tables_already_is_recorded_by_what_the_hints_say(torc: Torc, here: Path) -> None:
+    """`upgrade` names `doctor`, which names `baseline` with the version; then the rest is applied."""
+    write_files(here / "migrations", {"1_a.sql": "CREATE TABLE a (x);", "2_b.sql": "CREATE TABLE b (x);"})
+    with closing(sqlite3.connect(here / "app.db")) as connection:
+        connection.execute("CREATE TABLE a (x)")
+
+    refused = torc("-d", "app.db", "upgrade")
+    (doctor,) = _commands(refused.err)
+    baseline = next(line for line in torc(*doctor).out.splitlines() if " baseline " in line)
+    recorded = torc(*shlex.split(baseline)[1:])
+
+    assert (recorded.status, recorded.err) == (0, "note: 1_a recorded in the ledgers\n")
+    assert torc("-d", "app.db", "upgrade").out.startswith("Applied 2/migrate b")
+
+
+@pytest.mark.parametrize("first", ["CREATE TABLE a (x); CREATE TABLE a (y);", "CREATE TABLE a (x);"])
+def test_a_table_that_the_migrations_make_twice_is_no_reason_for_a_baseline(torc: Torc, here: Path, first: str) -> None:
+    """Only what was there before the first migration is recorded."""
+    write_files(here / "migrations", {"1_a.sql": first, "2_b.sql": "CREATE TABLE a (x);"})
+
+    refused = torc("-d", "app.db", "upgrade")
+
+    assert "table a already exists" in refused.err
+    assert "doctor" not in refused.err

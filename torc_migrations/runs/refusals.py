@@ -146,11 +146,21 @@ def error_of_kept(session: Session, step: Step, before: Soundness, effects: Effe
     return None
 
 
-def hint_at_one_transaction(error: MigrationError) -> None:
-    """Say that one transaction is checked at its end, where a later step may remove the rows that are refused."""
-    if isinstance(error, ForeignKeyViolations):
+def hint_at_other_ways(session: Session, error: MigrationError, *, done: int, left: int) -> None:
+    """Say how the run would succeed otherwise: `done` steps before the error are done, and `left` are not."""
+    if isinstance(error, ForeignKeyViolations) and left > 1:
         words = "{} checks foreign keys after the last migration, and passes if a later one removes those rows"
         error.extend_hint(words.format("atomic=True"), words.format("--single-transaction"))
+    if isinstance(error, ExecutionFailed) and not done and _had_tables_before(session, error):
+        words = "the database had tables before: {} says which migrations are to be recorded"
+        error.extend_hint(words.format("Migrator.diagnose()"), words.format("`torc-migrations doctor`"))
+
+
+def _had_tables_before(session: Session, error: ExecutionFailed) -> bool:
+    """Return whether the first migration of all has failed because of what was there, and has left nothing."""
+    if session.latest is not None or session.database.sql.marks_dirty or "already exists" not in error.reason:
+        return False
+    return bool(set(map(lowered, session.database.tables())) - session.ledgers.lower_tables) and not error.kept
 
 
 def say_how_to_resume(error: ExecutionFailed, begun: Begun | None, resumed_after: int) -> None:
