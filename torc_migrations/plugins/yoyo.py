@@ -18,7 +18,7 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.backends.core.sqlite3 import SQLiteBackend
 from yoyo.migrations import Migration as YoyoMigration
 
-from torc_migrations.advice import command_of, completed
+from torc_migrations.advice import completed_for
 from torc_migrations.errors import BadScript, MigrationError, SourceError, UrlError
 from torc_migrations.history.steps import Action
 from torc_migrations.migrator import Migrator
@@ -186,7 +186,8 @@ class TorcBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
             directories = list(dict.fromkeys(each.source_dir for each in migrations))
             ours = Namespace(database=self._url or None, source=directories, torc=False)
             lines = [str(error), error.frame or ""]
-            lines += [f"hint: {_hint_for_yoyo(error.command_hint, ours, verb)}"] if error.command_hint else []
+            if error.command_hint:
+                lines.append(f"hint: {completed_for('yoyo', error.command_hint, ours, verb)}")
             raise command.InvalidArgument("\n".join(filter(None, lines))) from error
 
     def _migrator(self, source: Source) -> Migrator:
@@ -240,15 +241,6 @@ def _source(migrations: list[YoyoMigration]) -> Source:
             hint="use `torc-migrations`, or write a directory for yoyo with `torc-migrations export --layout yoyo DIR`",
         )
     return source
-
-
-def _hint_for_yoyo(hint: str, ours: Namespace, verb: str) -> str:
-    """Return a hint whose commands name the database and the source, and say whose the options are that it names."""
-    hint = completed(hint, ours)
-    outside_of_commands = "".join(hint.split("`")[::2])
-    if "--" not in outside_of_commands:
-        return hint
-    return f"{hint}; yoyo has no such option, `{command_of(ours)} {verb}` has it"
 
 
 def _running_command() -> Any:
