@@ -990,8 +990,13 @@ class ExecutionFailed(StepFailed):
 
     def say_nothing_kept(self) -> None:
         """Say that nothing before the statement is kept, though the script asked for no transaction."""
-        self._say_what_is_left(f"nothing of {self.step.name} before this statement has to be undone", kept=self.kept)
+        self._say_what_is_left(f"nothing of {self.step.name} before this statement has to be undone", kept=True)
         self.kept = False
+
+    def say_what_upgrade_keeps(self) -> None:
+        """Say what a run on the database keeps, where the script was tried on a copy."""
+        words = f"{self.step.name} runs outside a transaction: an upgrade keeps what is done before this statement"
+        self._say_what_is_left(words, kept=True)
 
 
 class StatementTimeout(ExecutionFailed):

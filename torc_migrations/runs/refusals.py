@@ -18,7 +18,6 @@ from torc_migrations.errors import (
     SchemaBroken,
 )
 from torc_migrations.formatting import lowered
-from torc_migrations.history.records import Begun
 from torc_migrations.history.steps import Outcome, Step
 from torc_migrations.log import log
 from torc_migrations.runs.session import Session
@@ -163,7 +162,7 @@ def _had_tables_before(session: Session, error: ExecutionFailed) -> bool:
     return bool(set(map(lowered, session.database.tables())) - session.ledgers.lower_tables) and not error.kept
 
 
-def say_how_to_resume(error: ExecutionFailed, begun: Begun | None, resumed_after: int) -> None:
+def say_what_is_kept(session: Session, error: ExecutionFailed, resumed_after: int) -> None:
     """Say whether something is kept of a script that asks for no transaction, and how the rest of it is run.
 
     With no statement done there is something to resume only if the ledgers say that the script has begun, as on
@@ -171,6 +170,10 @@ def say_how_to_resume(error: ExecutionFailed, begun: Begun | None, resumed_after
     """
     if not error.kept or error.step.is_hook:
         return
+    if session.is_copy:
+        error.say_what_upgrade_keeps()
+        return
+    begun = session.ledgers.begun
     done = begun.done if begun else resumed_after
     if not done:
         error.say_nothing_kept()

@@ -24,8 +24,8 @@ from torc_migrations.runs.refusals import (
     refuse_broken,
     refuse_lost_ledger,
     run_guarded,
-    say_how_to_resume,
     say_not_committed,
+    say_what_is_kept,
     violations_of,
 )
 from torc_migrations.runs.safeguard import Safeguard
@@ -158,7 +158,7 @@ class Run:
             return []
         except ExecutionFailed as error:
             self._database.refuse_unwritable(error)
-            say_how_to_resume(error, self._ledgers.begun, step.resume_after)
+            say_what_is_kept(self._session, error, step.resume_after)
             raise
         finally:
             self._ledgers.end()
