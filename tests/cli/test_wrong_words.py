@@ -159,3 +159,22 @@ def test_a_table_that_the_migrations_make_twice_is_no_reason_for_a_baseline(torc
 
     assert "table a already exists" in refused.err
     assert "doctor" not in refused.err
+
+
+@pytest.mark.parametrize("is_text", [False, True])
+@pytest.mark.usefixtures("migrations")
+def test_a_damaged_database_is_restored_by_what_the_hints_say(torc: Torc, here: Path, is_text: bool) -> None:
+    """`restore` lists the snapshots of a file that SQLite cannot read, and says that it is to be moved away first."""
+    torc("-d", "app.db", "upgrade", "--target", "1")
+    torc("-d", "app.db", "upgrade", "--snapshot")
+    (here / "app.db").write_bytes(b"text" if is_text else (here / "app.db").read_bytes()[:5000])
+
+    refused = torc("-d", "app.db", "status").err
+    snapshot = next(word for word in torc("-d", "app.db", "restore").out.split() if "app.db." in word)
+    first = torc("-d", "app.db", "restore", snapshot, "--yes")
+    (here / "app.db").rename(here / "away.db")
+    second = torc("-d", "app.db", "restore", snapshot)
+
+    assert is_text or _commands(refused) == [["-d", "app.db", "restore"]]
+    assert "hint: move the database away, with its files -wal and -journal, and restore it again" in first.err
+    assert (second.status, torc("-d", "app.db", "status").out.count("installed")) == (0, 1), second.err
