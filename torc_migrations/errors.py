@@ -860,7 +860,7 @@ class LockTimeout(MigrationError):
     """Another process or connection held the database for longer than `lock_timeout`.
 
     Attributes:
-        database: its name. holder: who held it, in words, as far as the system tells. waited: seconds.
+        database: its name. holder: who held it, in words, as far as the system reports it. waited: seconds.
         not_kept: the names of the steps that were performed, could not be committed, and were rolled back.
     """
 
