@@ -1291,7 +1291,7 @@ class Interrupted(MigrationError):
     """
 
     exit_code = 130
-    hint = "what was interrupted is not installed; `torc-migrations status` lists what is"
+    hint = "`torc-migrations status` lists what is installed"
 
     def __init__(self, done: tuple[int, ...] = ()) -> None:
         self.done = done
