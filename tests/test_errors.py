@@ -133,7 +133,7 @@ CASES = [
         MixedLayout("sql", ("1_a.rollback.sql", "1_b.up.sql")),
         2,
         "sql mixes two layouts: '1_a.rollback.sql' is yoyo's, '1_b.up.sql' is sqlx's",
-        "keep one layout in a directory; `torc-migrations export` writes a directory in the other",
+        "rename the files of one layout: X.up.sql and X.down.sql are X.sql and X.rollback.sql in the other",
         {"source": "sql", "names": ("1_a.rollback.sql", "1_b.up.sql")},
     ),
     Case(
@@ -613,7 +613,7 @@ CASES = [
         Interrupted((1, 2)),
         130,
         "interrupted",
-        "what was interrupted is not installed; `torc-migrations status` lists what is",
+        "`torc-migrations status` lists what is installed",
         {"done": (1, 2)},
     ),
     Case(

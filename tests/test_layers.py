@@ -30,7 +30,7 @@ ORDER = (
     ("runs",),
     ("snapshots", "rehearsals", "indexes"),
     ("options",),
-    ("configured",),
+    ("configured", "advice"),
     ("migrator", "watch"),
     ("services",),
     ("",),

@@ -198,7 +198,7 @@ class BadOrder(SourceError):
 class MixedLayout(SourceError):
     """One directory has both `.rollback.sql` (yoyo's layout) and `.up.sql` or `.down.sql` (sqlx's)."""
 
-    hint = "keep one layout in a directory; `torc-migrations export` writes a directory in the other"
+    hint = "rename the files of one layout: X.up.sql and X.down.sql are X.sql and X.rollback.sql in the other"
 
     def __init__(self, source: str, names: tuple[str, str]) -> None:
         self.names = names
@@ -860,7 +860,7 @@ class LockTimeout(MigrationError):
     """Another process or connection held the database for longer than `lock_timeout`.
 
     Attributes:
-        database: its name. holder: who held it, in words, as far as the system tells. waited: seconds.
+        database: its name. holder: who held it, in words, as far as the system reports it. waited: seconds.
         not_kept: the names of the steps that were performed, could not be committed, and were rolled back.
     """
 
@@ -913,9 +913,13 @@ class StepFailed(MigrationError):
 
     def say_of_the_run(self, words: str) -> None:
         """Say what is kept of the whole run, where the hint says what is kept of the step."""
-        one = _what_is_left(self.step, kept=False)
-        self.hint = (self.hint or one).replace(one, words)
-        self.command_hint = (self.command_hint or one).replace(one, words)
+        self._say_what_is_left(words, kept=False)
+
+    def _say_what_is_left(self, words: str, *, kept: bool) -> None:
+        """Replace what the hint says about what is kept of the step."""
+        before = _what_is_left(self.step, kept)
+        self.hint = (self.hint or before).replace(before, words)
+        self.command_hint = (self.command_hint or before).replace(before, words)
         self.add_note(f"hint: {self.hint}")
 
     def suggest_foreign_keys(self, value: str) -> None:
@@ -983,6 +987,16 @@ class ExecutionFailed(StepFailed):
             hint=f"{left}; {more.python}" if more else left,
             command_hint=f"{left}; {more.command}" if more else None,
         )
+
+    def say_nothing_kept(self) -> None:
+        """Say that nothing before the statement is kept, though the script asked for no transaction."""
+        self._say_what_is_left(f"nothing of {self.step.name} before this statement has to be undone", kept=True)
+        self.kept = False
+
+    def say_what_upgrade_keeps(self) -> None:
+        """Say what a run on the database keeps, where the script was tried on a copy."""
+        words = f"{self.step.name} runs outside a transaction: an upgrade keeps what is done before this statement"
+        self._say_what_is_left(words, kept=True)
 
 
 class StatementTimeout(ExecutionFailed):
@@ -1278,7 +1292,7 @@ class Interrupted(MigrationError):
     """
 
     exit_code = 130
-    hint = "what was interrupted is not installed; `torc-migrations status` lists what is"
+    hint = "`torc-migrations status` lists what is installed"
 
     def __init__(self, done: tuple[int, ...] = ()) -> None:
         self.done = done

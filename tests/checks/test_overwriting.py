@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,16 @@ def test_what_cannot_be_written_is_an_error_of_ours(tmp_path: Path, name: str):
         overwrite(f"{tmp_path}/{name}", b"new")
 
     assert os.listdir(tmp_path) == []
+
+
+def test_a_database_is_left_as_it_is(tmp_path: Path) -> None:
+    """Whatever is to be written has another name."""
+    path = tmp_path / "app.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE a (x)")
+    before = path.read_bytes()
+
+    with pytest.raises(SourceError, match="is a SQLite database; it is left as it is"):
+        overwrite(str(path), b"queries")
+
+    assert path.read_bytes() == before

@@ -166,8 +166,13 @@ def test_versions_can_be_named_without_git(tmp_path: Path) -> None:
     assert names(migrations) == ["0002_b.up.sql", "0003_c.up.sql", "0004_a.down.sql", "0004_a.up.sql"]
 
 
-def test_a_directory_in_no_repository_has_a_sentence(tmp_path: Path) -> None:
-    """Not a traceback of a program that failed."""
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_directory_in_no_repository_has_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    """Not a traceback of a program that failed; whatever language git speaks, where it has one."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("LANGUAGE", language)
     write_files(tmp_path, {"1_a.sql": ""})
 
     with pytest.raises(SourceError, match="git fails in ") as failure:

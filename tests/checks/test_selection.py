@@ -82,6 +82,18 @@ def test_paths_are_relative_to_the_repository_in_github_actions(torc: Torc, here
     assert f'"uri": "{path}"' in torc("check", "--format", "sarif", env=env).out
 
 
+@pytest.mark.parametrize("name", ["..odd", "plain"])
+def test_a_path_below_the_repository_is_relative_to_it(torc: Torc, here: Path, name: str) -> None:
+    """Also where its directory begins with dots, or the repository is named by a link."""
+    write_files(here / "repository" / name, {"1_a.sql": "", "migrations.lock": ""})
+    (here / "link").symlink_to("repository")
+    written = str(here / "repository" / name)
+
+    for root in ("repository", "link"):
+        done = torc("-s", written, "check", "--format", "github", env={"GITHUB_WORKSPACE": f"{here}/{root}"})
+        assert f"file={name}/migrations.lock," in done.out
+
+
 def test_sarif_has_each_byte_of_a_path(torc: Torc, migrations: Path) -> None:
     """One that is no UTF-8 too, which a file name can have."""
     odd = migrations.with_name("odd\udcff:%")

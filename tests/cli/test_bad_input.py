@@ -130,7 +130,7 @@ CASES = {
         "-d app.db upgrade",
         2,
         "migrations mixes two layouts: '1_a.rollback.sql' is yoyo's, '2_b.down.sql' is sqlx's",
-        "keep one layout in a directory; `torc-migrations export` writes a directory in the other",
+        "rename the files of one layout: X.up.sql and X.down.sql are X.sql and X.rollback.sql in the other",
     ),
     "a .py migration": Case(
         in_migrations({"1_a.sql": UP, "2_b.py": "steps = []\n"}),

@@ -257,6 +257,25 @@ def test_every_kind_of_trouble_is_told_at_once(torc: Torc, here: Path, upgraded:
     assert "".join(f"{each['sentence']}\n    {each['remedy']}\n" for each in as_json["symptoms"]) in result.out
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (),
+        ("DELETE FROM _yoyo_migration WHERE migration_id LIKE '%3%'",),
+        ("DELETE FROM _yoyo_migration WHERE migration_id LIKE '%3%'", "DELETE FROM _yoyo_log"),
+    ],
+)
+def test_what_to_do_about_a_dirty_row_is_said_once(torc: Torc, upgraded: Path, changes: tuple[str, ...]) -> None:
+    """The error with which `upgrade` ends refers to it, and what the ledgers contradict each other on adds nothing."""
+    change(upgraded, "UPDATE _sqlx_migrations SET success = FALSE WHERE version = 3", *changes)
+
+    result = torc("-d", "app.db", "doctor")
+
+    assert result.out.count("repair 3 --mark") == 1
+    assert "upgrade ends with the error: migration 3 is partially applied" in result.out
+    assert "None" not in result.out
+
+
 def test_a_version_that_the_database_keeps_can_be_rolled_back(torc: Torc, here: Path) -> None:
     """`doctor` says so of a migration without a file, and it is true."""
     text = "-- compatible-from: 1\nCREATE TABLE b (x);\n"

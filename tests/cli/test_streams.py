@@ -147,13 +147,16 @@ def test_rolling_back_everything_asks_on_a_terminal(here: Path, torc: Torc, answ
 
 @pytest.mark.usefixtures("migrations")
 def test_end_of_input_or_ctrl_c_at_the_question_is_no(here: Path, torc: Torc) -> None:
-    """Ctrl-D says no; Ctrl-C ends the command with 130."""
+    """Ctrl-D says no; Ctrl-C ends the command with 130. What is said of it has a line of its own."""
     torc("-d", "app.db", "upgrade")
 
     left = run_on_terminal([COMMAND, "-d", "app.db", "rollback", "--target", "0"], here, answers=[CTRL_D])
     stopped = run_on_terminal([COMMAND, "-d", "app.db", "rollback", "--target", "0"], here, answers=[CTRL_C])
 
     assert (left.status, stopped.status) == (0, 130)
+    for result, said in ((left, "nothing was rolled back"), (stopped, "interrupted")):
+        (line,) = (line for line in result.out.splitlines() if said in line)
+        assert "[y/N]" not in line
     assert tables(here / "app.db") == {"book", "author"}
 
 

@@ -90,6 +90,34 @@ def test_names_can_be_ignored(migrator: Migrator, server: Any) -> None:
     assert named(migrator, ("AUDIT_*",)) == set()
 
 
+def test_the_schemas_of_other_tenants_are_no_drift(postgresql_database: Any, tmp_path: Path) -> None:
+    """A schema with ledgers of its own is another tenant's; what is in one without is found, and so is a change."""
+    source = write_files(tmp_path / "migrations", SHOP)
+    for tenant in ("acme", "globex", "a.b"):
+        postgresql_database.execute(f'CREATE SCHEMA "{tenant}"')
+        upgrade(f'{postgresql_database.url}&schema="{tenant}"', source)
+    migrator = Migrator(f"{postgresql_database.url}&schema=acme", source)
+    assert named(migrator) == set()
+
+    postgresql_database.execute(
+        *("CREATE SCHEMA other", "CREATE TABLE other.more (x INT)"),
+        *("CREATE TABLE globex.more (x INT)", "ALTER TABLE acme.shelf ADD COLUMN height INT"),
+    )
+
+    assert named(migrator) == {
+        *("unexpected-object schema other", "unexpected-object table other.more", "different-object table shelf 1")
+    }
+
+
+def test_a_schema_that_a_migration_makes_is_compared(postgresql_database: Any, tmp_path: Path) -> None:
+    """Also where somebody else keeps ledgers in it."""
+    source = write_files(tmp_path / "migrations", {"1_a.sql": "CREATE SCHEMA app; CREATE TABLE app.a (x INT);"})
+    upgrade(postgresql_database.url, source)
+    postgresql_database.execute("CREATE TABLE app._sqlx_migrations (x INT)", "ALTER TABLE app.a ADD COLUMN y INT")
+
+    assert named(Migrator(postgresql_database.url, source)) == {"different-object table app.a 1"}
+
+
 def test_an_upgrade_refuses_a_database_that_has_drifted(migrator: Migrator, server: Any, torc: Torc) -> None:
     """Before anything is run."""
     server.execute("DROP VIEW titles")

@@ -97,6 +97,32 @@ def test_a_round_trip_finds_what_a_down_script_leaves(database, folder, scratch)
     assert (database.ledgers().agreed, scratch()) == ((1,), [])
 
 
+@pytest.mark.parametrize(
+    ("first", "down", "is_finding"),
+    [
+        (
+            "CREATE TABLE t (b NUMERIC(5, 2), c NUMERIC(5, 3), a INT);",
+            "ALTER TABLE t ADD COLUMN b NUMERIC(5, 2); ALTER TABLE t ADD COLUMN c NUMERIC(5, 3);",
+            False,
+        ),
+        (
+            "CREATE TABLE t (a INT, b NUMERIC(5, 2), c NUMERIC(5, 3));",
+            "ALTER TABLE t ADD COLUMN b NUMERIC(5, 3); ALTER TABLE t ADD COLUMN c NUMERIC(5, 2);",
+            True,
+        ),
+    ],
+)
+def test_a_column_that_is_put_back_at_the_end_is_a_note(database, folder, first, down, is_finding):
+    """Its definition is compared, also where it has commas of its own."""
+    up = "ALTER TABLE t DROP COLUMN b; ALTER TABLE t DROP COLUMN c;"
+    files = {"1_t": first, "1_t.rollback": "DROP TABLE t;", "2_drop": up, "2_drop.rollback": down}
+
+    trip = Migrator(database.url, folder(files)).round_trip().trips[1]
+
+    assert trip.findings == (("its down script leaves table t defined otherwise",) if is_finding else ())
+    assert trip.notes == (() if is_finding else ("its down script leaves the columns of table t in another order",))
+
+
 def test_a_baseline_records_what_is_there(database, folder, scratch):
     """Only where everything is there that the migrations make."""
     source = folder(ladder(3))

@@ -333,11 +333,14 @@ def calls_of(function: object, work: Callable[[], object]) -> int:
         (BOM + b"ab", 4, Place(1, 2, "ab")),
         (BOM + b"ab", 0, Place(1, 1, "ab")),
         (b"a\n" + BOM + b"b", 5, Place(2, 2, "\ufeffb")),
+        (b"a\rbc\rd", 3, Place(2, 2, "bc")),
+        (b"a\rbc\r", 5, Place(3, 1, "")),
+        (b"a\rbc\nd", 3, Place(1, 4, "a\rbc")),
         (b"a\xffb\n", 2, Place(1, 3, "a\N{REPLACEMENT CHARACTER}b")),
     ],
 )
 def test_place_counts_lines_and_characters_from_one(sql, offset, expected):
-    """A line ends in a line feed, a column is a character, and a mark at the beginning is not one."""
+    """A line ends in LF, or in CR where there is no LF; a column is a character; a mark at the beginning is not one."""
     assert place(sql, offset) == expected
 
 

@@ -282,7 +282,11 @@ def test_the_hint_names_the_repair_of_a_script_that_fails_at_once(mariadb, folde
     """Its row is dirty though nothing of it was done; resumed after statement 0, the corrected script runs."""
     with pytest.raises(ExecutionFailed) as failure:
         Migrator(mariadb.url, folder({"1_a": "CREATE TABLE a (x INTT);"})).upgrade()
-    assert str(failure.value.hint).endswith("once the cause is gone, repair(1, resume_after=0) runs the script")
+    assert failure.value.hint == (
+        "nothing of 1 before this statement has to be undone; "
+        "once the cause is gone, repair(1, resume_after=0) runs the script"
+    )
+    assert not failure.value.kept
 
     migrator = Migrator(mariadb.url, folder({"1_a": "CREATE TABLE a (x INT);"}))
     with pytest.raises(BadScript, match="it has 1 statement, and cannot be resumed after number 9"):

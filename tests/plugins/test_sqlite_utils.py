@@ -42,6 +42,19 @@ def test_an_error_has_its_place_and_its_hint(here: Path) -> None:
     assert lost.err == "Error: there is no directory 'nowhere'\nhint: name an existing one with --source\n"
 
 
+def test_a_hint_names_the_command_that_has_an_option(here: Path, migrations: Path) -> None:
+    """sqlite-utils has no `--ignore-missing`; with the command that the hint names, it works."""
+    assert run([SQLITE_UTILS, "torc-upgrade", "app.db"], here).status == 0
+    for file in migrations.glob("0001_*"):
+        file.unlink()
+
+    refused = run([SQLITE_UTILS, "torc-upgrade", "app.db"], here).err
+    command = refused.partition("sqlite-utils has no --ignore-missing, `")[2].partition("` has it")[0]
+
+    assert command == "torc-migrations -d app.db -s migrations upgrade"
+    assert run([COMMAND, *command.split()[1:], "--ignore-missing"], here).status == 0
+
+
 def test_the_commands_are_listed(here: Path) -> None:
     """`sqlite-utils --help` has them, and its own `migrate` is left alone."""
     listed = run([SQLITE_UTILS, "--help"], here).out

@@ -27,6 +27,7 @@ from shell import (
 
 URL = "torc+sqlite:///app.db"
 
+ENDS = (".sql", ".rollback.sql")
 BOOK, AUTHOR, TITLES = "0001_create_book", "0002_add_author", "0003_index_titles"
 
 
@@ -220,6 +221,37 @@ def test_an_irreversible_rollback_is_refused(yoyo: Yoyo, here: Path) -> None:
 
     assert is_refused(result, "migration 1 has no down script and cannot be rolled back")
     assert tables(here / "app.db") == {"a"}
+
+
+def test_a_hint_names_the_command_that_has_an_option(yoyo: Yoyo, here: Path) -> None:
+    """yoyo has no `--target`; with the command that the hint names, it works."""
+    write_files(
+        here / "migrations", {"1_a.sql": "CREATE TABLE a (x);\n", **{f"2_b{end}": "SELECT 1;\n" for end in ENDS}}
+    )
+    yoyo("apply")
+
+    hint = yoyo("rollback", "--all").err.partition("hint: ")[2]
+    command = hint.partition("; yoyo has no --target, `")[2].partition("` has it")[0]
+    done = run([COMMAND, *command.split()[1:], "--target", "1"], here)
+
+    assert command == "torc-migrations -d sqlite:///app.db -s migrations rollback"
+    assert done.status == 0, done.err
+    assert installed(here) == ["1_a"]
+
+
+def test_a_command_in_a_hint_names_the_database_and_the_source(yoyo: Yoyo, here: Path, migrations: Path) -> None:
+    """What a hint names can be typed as it is."""
+    yoyo("apply", "-r", BOOK)
+    text = (migrations / f"{BOOK}.sql").read_text()
+    (migrations / f"{BOOK}.sql").write_text(text.replace("\n", "\r\n"), newline="")
+
+    hint = yoyo("apply").err.partition("hint: ")[2]
+    command = hint.partition("`")[2].partition("`")[0]
+    done = run([COMMAND, *command.split()[1:]], here)
+
+    assert command.startswith("torc-migrations -d sqlite:///app.db -s migrations repair 1 ")
+    assert done.status == 0, done.err
+    assert yoyo("apply").status == 0
 
 
 def test_two_folders_share_a_database(yoyo: Yoyo, here: Path, migrations: Path) -> None:

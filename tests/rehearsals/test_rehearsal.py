@@ -16,6 +16,7 @@ from book_shop import MADE, REBUILD
 from database_under_test import SQLiteUnderTest
 
 from torc_migrations import Migrator, errors, rehearse, rollback, upgrade
+from torc_migrations.checks import check_lint
 from torc_migrations.rehearsals.comparison import SchemaDifference
 from torc_migrations.rehearsals.report import Loss, RowsChange
 
@@ -448,3 +449,19 @@ def test_a_key_that_cannot_be_used_is_said_to_be_wrong(shop: SQLiteUnderTest, fo
     lines = rehearsal.as_text().splitlines()
     assert "  page points to columns of book that are not unique" in lines
     assert not any("points to no row" in line for line in lines)
+
+
+@pytest.mark.parametrize("bad", [2, 3])
+def test_a_rehearsal_says_what_an_upgrade_keeps_of_a_script_outside_a_transaction(sqlite: SQLiteUnderTest, folder, bad):
+    """Nothing is kept of the copy, and nothing is there to be resumed."""
+    lines = ["-- no-transaction", "CREATE TABLE a (x);", "CREATE TABLE b (x);"]
+    lines[bad - 1] = "BORK;"
+    migrator = Migrator(sqlite.path, folder({"1_a": "\n".join(lines)}))
+
+    with pytest.raises(errors.ExecutionFailed) as failure:
+        migrator.rehearse()
+    (finding,) = (each for each in check_lint(migrator).findings if each.rule == "fails")
+
+    said = "1 runs outside a transaction: an upgrade keeps what is done before this statement"
+    assert (failure.value.hint, failure.value.line) == (said, bad)
+    assert finding.hint == said

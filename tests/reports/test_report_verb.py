@@ -78,6 +78,29 @@ def test_what_cannot_be_made_is_an_error(torc: Torc, app: str, words: tuple[str,
     assert error in done.err
 
 
+@pytest.mark.parametrize("name", ["app.db", "a script", "notes.txt"])
+@pytest.mark.parametrize("option", ["--html", "--markdown"])
+def test_a_file_that_is_no_report_is_left_as_it_is(torc: Torc, here: Path, app: str, name: str, option: str) -> None:
+    """A mistyped name costs nobody the database, a script or notes."""
+    (here / "notes.txt").write_text("mine")
+    named = name if name != "a script" else str(next((here / "migrations").glob("*.sql")))
+    before = everything_in(here)
+
+    done = torc("-d", app, "report", option, named)
+
+    assert (done.status, "exists, and is not a report; it is left as it is" in done.err) == (2, True)
+    assert everything_in(here) == before
+
+
+@pytest.mark.parametrize("option", ["--html", "--markdown"])
+def test_a_report_and_an_empty_file_are_overwritten(torc: Torc, here: Path, app: str, option: str) -> None:
+    """As the summary of a job in GitHub Actions, which is empty at first."""
+    (here / "report").touch()
+
+    assert [torc("-d", app, "report", option, "report").status for _ in range(2)] == [0, 0]
+    assert "Migration report" in (here / "report").read_text()
+
+
 def test_with_a_base_it_is_about_the_branch(torc: Torc, here: Path) -> None:
     """What `main` has already runs before, and is neither listed nor compared."""
     first = {"1_create_book.sql": "CREATE TABLE book (id INTEGER PRIMARY KEY);\n"}

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 from database_under_test import Ledgers, SQLiteUnderTest, ladder
 
-from torc_migrations import Migrator, errors, upgrade
+from torc_migrations import Migrator, errors, rollback, upgrade
 from torc_migrations.history.steps import Action
 
 
@@ -34,6 +34,27 @@ def test_script_outside_a_transaction_that_fails_says_what_it_kept(sqlite: SQLit
     assert "were kept" in str(failure.value.hint)
     assert sqlite.tables().keys() == {"a"}
     assert sqlite.ledgers().agreed == ()
+
+
+@pytest.mark.parametrize("verb", [upgrade, rollback])
+@pytest.mark.parametrize("before", ["", "PRAGMA cache_size = 100;\n", "BEGIN;\nCREATE TABLE c (x);\n"])
+def test_script_outside_a_transaction_that_fails_before_something_is_kept_says_so(
+    sqlite: SQLiteUnderTest, folder, before, verb
+):
+    """Nothing has to be undone where the first statement fails, or one before the first COMMIT."""
+    fails = f"-- transactional: false\n{before}CREATE TABLE a (x) BORK;{'COMMIT;' * before.startswith('BEGIN')}"
+    files = {"1_a": fails} if verb is upgrade else {"1_a": "CREATE TABLE b (x);", "1_a.rollback": fails}
+    source = folder(files)
+    if verb is rollback:
+        upgrade(sqlite.path, source)
+    tables = sqlite.tables()
+
+    with pytest.raises(errors.ExecutionFailed) as failure:
+        verb(sqlite.path, source)
+
+    assert not failure.value.kept
+    assert str(failure.value.hint).startswith("nothing of 1 before this statement has to be undone")
+    assert sqlite.tables() == tables
 
 
 def test_failure_behind_a_savepoint_outside_a_transaction_is_told_as_it_is(sqlite: SQLiteUnderTest, folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from urllib.parse import quote
 
 from torc_migrations import __version__
@@ -75,7 +76,9 @@ def _message(finding: CheckFinding) -> str:
 
 
 def _relative(path: str, root: str | None) -> str:
-    """Return a path below a directory relative to it, with slashes; any other as it is."""
-    relative = os.path.relpath(path, root)
-    chosen = path if relative.startswith(os.pardir) else relative
-    return chosen.replace(os.sep, "/")
+    """Return a path below a directory relative to it, with slashes; any other as it is. Links may lead there."""
+    for whole in (os.path.abspath, os.path.realpath):
+        place, top = Path(whole(path)), whole(root or os.curdir)
+        if place.is_relative_to(top):
+            return place.relative_to(top).as_posix()
+    return Path(path).as_posix()

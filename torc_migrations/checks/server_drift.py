@@ -36,6 +36,8 @@ class Drifted(NamedTuple):
 def find_drift(session: Session, migrations: Sequence[Migration]) -> Iterator[Drifted]:
     """Yield what a database has more, less or otherwise than migrations make; not what belongs to such a table.
 
+    What is in a schema with ledgers of its own belongs to other migrations, unless these ones make something in it too.
+
     Raises:
         MigrationError: a script does not run on an empty database.
         NotSupported: no scratch database can be made.
@@ -51,9 +53,18 @@ def find_drift(session: Session, migrations: Sequence[Migration]) -> Iterator[Dr
             difference = schema_difference(change.before, change.after)
             makers.update(dict.fromkeys((*difference.added, *difference.changed), migration))
         wanted = tracker.contents
+    others = [schema for schema in found.others if not any(_is_in(title, schema) for title in wanted.objects)]
     difference = schema_difference(wanted, found)
     whole = {*difference.added, *difference.removed}
     for title in sorted((*whole, *difference.changed)):
+        if any(_is_in(title, schema) for schema in others):
+            continue
         table = found.owners.get(title) or wanted.owners.get(title, "")
         if f"table {table}" not in whole:
             yield Drifted(title, table, wanted.objects.get(title), found.objects.get(title), makers.get(title))
+
+
+def _is_in(title: str, schema: str) -> bool:
+    """Return whether an object is a schema, or is in it: `schema acme`, `table acme.job`."""
+    kind, _, name = title.partition(" ")
+    return name.startswith(f"{schema}.") or (kind, name) == ("schema", schema)

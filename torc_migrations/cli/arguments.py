@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from torc_migrations import __version__
-from torc_migrations.cli.advice import PROGRAM
+from torc_migrations.advice import PROGRAM
 from torc_migrations.cli.help import help_formatter
 from torc_migrations.cli.options import DEFAULTS, KEEP, Parents
 from torc_migrations.errors import BadArguments
@@ -59,11 +59,12 @@ _FOREIGN_VERBS = {
     "up": "upgrade",
     "validate": "check",
 }
-# What other tools call our options.
+# What other tools call our options; "" is what none of ours does.
 _FOREIGN_OPTIONS = {
     "--db": "--database",
     "--dir": "--source",
     "--directory": "--source",
+    "--force": "",
     "--migrations": "--source",
     "--path": "--source",
     "--plan": "--dry-run",
@@ -72,8 +73,9 @@ _FOREIGN_OPTIONS = {
     "--uri": "--database",
     "--url": "--database",
 }
-# Options that were given to another verb.
+# Options that were given to another verb, or that other tools give to this one.
 _MOVED = {
+    ("rollback", "--all"): "rollback --target 0",
     ("upgrade", "--rehearse"): "rehearse",
     ("rollback", "--rehearse"): "rehearse --rollback",
     ("apply", "--rehearse"): "rehearse --target VERSION",
@@ -145,7 +147,9 @@ def _unknown(word: str, verb: str | None, parser: _Parser) -> BadArguments:
         from torc_migrations.cli.verbs import new
 
         return new.several_words(verb, word, parser.words)
-    if word.isdecimal() and "--target" in parser.options_of(verb):
+    if word.isdecimal() and parser.own_name(verb) == "rollback":
+        hint = f"--target {word} rolls back what is above {word}; -n N rolls back the newest N"
+    elif word.isdecimal() and "--target" in parser.options_of(verb):
         hint = f"use --target {word}"
     elif _names_a_database(word):
         hint = f"use -d {word}"
@@ -182,8 +186,9 @@ def _s_with_value() -> BadArguments:
 def _similar(word: str, known: Collection[str], foreign: dict[str, str]) -> str | None:
     from difflib import get_close_matches
 
-    meant = foreign.get(word)
-    return meant if meant and meant in known else next(iter(get_close_matches(word.lower(), known)), None)
+    if word in foreign:
+        return foreign[word] if foreign[word] in known else None
+    return next(iter(get_close_matches(word.lower(), known)), None)
 
 
 def _names_a_database(word: str) -> bool:
@@ -225,6 +230,9 @@ class _Parser(ArgumentParser):
         """Raise an error of ours."""
         if message.startswith("argument -s/--sequential: ignored explicit argument"):
             raise _s_with_value()
+        one_dash = (word for word in self.words if not word.startswith("--") and f"-{word}" in self.options_of(None))
+        if "ignored explicit argument" in message and (word := next(one_dash, None)):
+            raise BadArguments(f"there is no option {word!r}", hint=f"did you mean -{word}?")
         raise BadArguments(message, hint=f"`{self.prog} --help` lists what it takes")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:

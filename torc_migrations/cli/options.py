@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import SUPPRESS, Action, ArgumentParser, ArgumentTypeError, Namespace, _ActionsContainer
 from collections.abc import Sequence
 from functools import cached_property
@@ -304,6 +305,8 @@ def version(text: str) -> int:
     digits = text.removeprefix("-").removeprefix("+")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
         shown = text if len(text) <= _MOST_DIGITS else f"{text[:_MOST_DIGITS]}..."
+        if named := re.match(r"(\d{1,19})_[^\W\d]", text, re.ASCII):
+            raise ArgumentTypeError(f"{shown!r} is not a version, but a name; its version is {int(named[1])}")
         raise ArgumentTypeError(f"{shown!r} is not a version; a version is a number, like 20251105030141")
     return int(text)
 

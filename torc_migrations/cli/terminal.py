@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from torc_migrations.cli.advice import completed
+from torc_migrations.advice import completed
 from torc_migrations.errors import BadArguments, OutputFailed
 from torc_migrations.formatting import columns, escaped
 
@@ -146,8 +146,14 @@ class Terminal:
         """
         if not self.is_interactive():
             raise BadArguments(refusal, hint="pass --yes to confirm it")
-        print(f"{escaped(question)} [y/N] ", end="", file=sys.stderr, flush=True)
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        answer = ""
+        try:
+            print(f"{escaped(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+            answer = sys.stdin.readline()
+        finally:
+            if not answer.endswith("\n"):  # after Ctrl-C and Ctrl-D
+                print(file=sys.stderr, flush=True)
+        return answer.strip().lower() in ("y", "yes")
 
     def abandon(self) -> None:
         """Close standard output for good."""

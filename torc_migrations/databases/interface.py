@@ -62,7 +62,7 @@ class Cursor(Protocol):
 
 
 class Effects(Protocol):
-    """What a script did, as far as the database tells."""
+    """What a script did, as far as the database reports it."""
 
     @property
     def tables(self) -> AbstractSet[str]:

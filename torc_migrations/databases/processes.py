@@ -121,7 +121,7 @@ def _script_of_python(arguments: Sequence[str]) -> str:
 
 
 def running_since(pid: int) -> str:
-    """Say since when another process runs, or nothing where the system does not tell."""
+    """Say since when another process runs, or nothing where the system does not report it."""
     began = _began_at(pid) if pid != os.getpid() else None
     return f", running since {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(began))} UTC," if began else ""
 
@@ -157,7 +157,7 @@ def _is_alive_on_windows(pid: int) -> bool:
 
 
 def process_start(pid: int) -> int:
-    """Return when a process began, in the system's own count since it booted; 0 where it does not tell."""
+    """Return when a process began, in the system's own count since it booted; 0 where it does not report it."""
     status = _status_of(pid)
     return int(status[19]) if len(status) > 19 else 0
 
@@ -175,7 +175,7 @@ def _status_of(pid: int) -> list[str]:
 
 
 def _began_at(pid: int) -> float | None:
-    """Return when a process began, in seconds since 1970; None where the system does not tell."""
+    """Return when a process began, in seconds since 1970; None where the system does not report it."""
     try:
         ticks = int(_status_of(pid)[19])
         with open("/proc/stat", encoding="ascii") as file:
@@ -186,7 +186,7 @@ def _began_at(pid: int) -> float | None:
 
 
 def started_after(pid: int, since: str) -> bool:
-    """Return whether a process began well after a moment (UTC); False where the system does not tell."""
+    """Return whether a process began well after a moment (UTC); False where the system does not report it."""
     from datetime import UTC, datetime
 
     began = _began_at(pid)

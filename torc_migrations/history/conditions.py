@@ -58,7 +58,8 @@ def check_ledgers(
     """
     if status.dirty:
         raise _dirty(status, status.dirty[0])
-    for rename in () if named else status.renames:
+    if status.renames and not named:
+        rename = status.renames[0]
         old = rename.sqlx.version
         raise Renamed(rename.migration.version, old, is_missing=old in status.missing, is_stale=rename.is_stale)
     newest = status.entries[-1].migration.version if status.entries else 0

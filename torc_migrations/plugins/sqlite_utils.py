@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 from sqlite_utils import hookimpl
 
+from torc_migrations.advice import completed_for
 from torc_migrations.errors import MigrationError
 
 _DATABASE = click.argument("path", type=click.Path(file_okay=True, dir_okay=False, allow_dash=False))
@@ -20,6 +22,8 @@ _SOURCE = click.option(
     show_default=True,
     help="a directory of migrations",
 )
+# By our name of a command, the options that it has.
+_OPTIONS = {"status": ("--source",), "upgrade": ("--source", "--target")}
 
 
 @hookimpl
@@ -35,7 +39,7 @@ def status(path: str, sources: tuple[str, ...]) -> None:
     """List which SQL migrations are installed in a database."""
     from torc_migrations import status as read_status
 
-    with _errors_of_click():
+    with _errors_of_click(path, sources, "status"):
         found = read_status(path, list(sources))
         click.echo(found.as_text(), nl=False)
         for note in found.notes:
@@ -49,7 +53,7 @@ def upgrade(path: str, sources: tuple[str, ...], target: int | None) -> None:
     """Apply the SQL migrations that are pending."""
     from torc_migrations import upgrade as apply_pending
 
-    with _errors_of_click():
+    with _errors_of_click(path, sources, "upgrade"):
         report = apply_pending(path, list(sources), target=target, on_newer="refuse")
         click.echo(report.as_text(), nl=False)
         if not report.outcomes:
@@ -57,10 +61,14 @@ def upgrade(path: str, sources: tuple[str, ...], target: int | None) -> None:
 
 
 @contextmanager
-def _errors_of_click() -> Iterator[None]:
+def _errors_of_click(path: str, sources: tuple[str, ...], verb: str) -> Iterator[None]:
     """Let click print our errors, with the place in the script and the hint."""
     try:
         yield
     except MigrationError as error:
-        lines = [str(error), error.frame or "", f"hint: {error.command_hint}" if error.command_hint else ""]
+        lines = [str(error), error.frame or ""]
+        if error.command_hint:
+            ours = Namespace(database=path, source=sources, torc=False)
+            hint = completed_for("sqlite-utils", error.command_hint, ours, verb, known=_OPTIONS[verb])
+            lines.append(f"hint: {hint}")
         raise click.ClickException("\n".join(filter(None, lines))) from error

@@ -6,6 +6,7 @@ Use one with `yoyo apply -d torc+sqlite:///torc.db`, or with that URL in yoyo.in
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.backends.core.sqlite3 import SQLiteBackend
 from yoyo.migrations import Migration as YoyoMigration
 
+from torc_migrations.advice import completed_for
 from torc_migrations.errors import BadScript, MigrationError, SourceError, UrlError
 from torc_migrations.history.steps import Action
 from torc_migrations.migrator import Migrator
@@ -44,7 +46,8 @@ class TorcBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         self.DatabaseError = self.driver.DatabaseError
         self.has_transactional_ddl = True
         self._internal_schema_updated = True
-        with _errors_of_yoyo():
+        self._url = ""
+        with self._errors_of_yoyo():
             self._url = self._read_url(dburi)
 
     def _read_url(self, dburi: DatabaseURI) -> str:
@@ -150,7 +153,7 @@ class TorcBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         chosen, hooks = list(migrations), list(hooks)
         if not (chosen or hooks):
             return
-        with _errors_of_yoyo():
+        with self._errors_of_yoyo([*chosen, *hooks], verb="rollback" if action is Action.ROLL_BACK else "upgrade"):
             if force:
                 raise SourceError("", "--force is refused: a run stops at the first error")
             source = _source([*chosen, *hooks])
@@ -164,12 +167,28 @@ class TorcBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         chosen = list(migrations)
         if not chosen:
             return migrations
-        with _errors_of_yoyo():
+        with self._errors_of_yoyo(chosen):
             status = self._migrator(_source(chosen)).status()
         order = {entry.migration.id: entry.migration.version for entry in status.entries}
         wanted = {e.migration.id for e in status.entries if e.installed is installed or e.out_of_step}
         ordered = sorted((m for m in chosen if m.id in wanted), key=lambda m: order[m.id], reverse=installed)
         return migrations.replace(ordered) if hasattr(migrations, "replace") else ordered
+
+    @contextmanager
+    def _errors_of_yoyo(self, migrations: Iterable[YoyoMigration] = (), *, verb: str = "upgrade") -> Iterator[None]:
+        """If the yoyo command is running, raise our errors as errors of yoyo, which it prints without a traceback."""
+        try:
+            yield
+        except MigrationError as error:
+            command = _running_command()
+            if command is None:
+                raise
+            directories = list(dict.fromkeys(each.source_dir for each in migrations))
+            ours = Namespace(database=self._url or None, source=directories, torc=False)
+            lines = [str(error), error.frame or ""]
+            if error.command_hint:
+                lines.append(f"hint: {completed_for('yoyo', error.command_hint, ours, verb)}")
+            raise command.InvalidArgument("\n".join(filter(None, lines))) from error
 
     def _migrator(self, source: Source) -> Migrator:
         return Migrator(
@@ -222,19 +241,6 @@ def _source(migrations: list[YoyoMigration]) -> Source:
             hint="use `torc-migrations`, or write a directory for yoyo with `torc-migrations export --layout yoyo DIR`",
         )
     return source
-
-
-@contextmanager
-def _errors_of_yoyo() -> Iterator[None]:
-    """If the yoyo command is running, raise our errors as errors of yoyo, which it prints without a traceback."""
-    try:
-        yield
-    except MigrationError as error:
-        command = _running_command()
-        if command is None:
-            raise
-        lines = [str(error), error.frame or "", f"hint: {error.command_hint}" if error.command_hint else ""]
-        raise command.InvalidArgument("\n".join(filter(None, lines))) from error
 
 
 def _running_command() -> Any:

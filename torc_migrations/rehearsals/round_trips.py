@@ -300,8 +300,9 @@ def _changed_by_down(schema: SchemaDifference, before: Contents, up: Contents, a
         sign, _, column = line.partition(" ")
         named.add(f"table {column.rpartition('.')[0]}")
         yield f"its down script {signs[sign].format(column)}"
+    named.update(_reordered(before, after))
     for name in schema.changed:
-        if name in named or name in _reordered(before, after):
+        if name in named:
             continue
         if up.objects.get(name) == after.objects[name]:
             yield f"its up script defines {name} otherwise, and its down script leaves it so"

@@ -82,11 +82,12 @@ def diagnose(session: Session, plan_upgrade: Callable[[Status], Plan]) -> Diagno
         others = tuple(find_other_ledgers(session.database))
     refusal = _refusal(session, status, plan_upgrade)
     baselines = tuple(_baseline(session, status))
+    dirty = tuple(_dirty(status, refusal))
     symptoms = [
-        *_refused(refusal),
-        *_dirty(status, refusal),
+        *_refused(refusal, dirty),
+        *dirty,
         *_half_done(status, refusal),
-        *(_out_of_step(entry) for entry in status.entries if entry.out_of_step or entry.evidence),
+        *(_out_of_step(each) for each in status.entries if (each.out_of_step or each.evidence) and not each.dirty),
         *(_changed(entry) for entry in status.entries if entry.refused),
         *_renamed(status, refusal),
         *_missing(status, source, refusal),
@@ -112,10 +113,12 @@ def _refusal(session: Session, status: Status, plan_upgrade: Callable[[Status], 
     return None
 
 
-def _refused(refusal: MigrationError | None) -> Iterator[Symptom]:
+def _refused(refusal: MigrationError | None, dirty: tuple[Symptom, ...]) -> Iterator[Symptom]:
     if refusal is not None:
         version = getattr(refusal, "version", None)
-        yield Symptom(f"upgrade ends with the error: {refusal}", refusal.command_hint or "see below", version)
+        is_explained = isinstance(refusal, Dirty) and version in {symptom.version for symptom in dirty}
+        remedy = None if is_explained else refusal.command_hint
+        yield Symptom(f"upgrade ends with the error: {refusal}", remedy or "see below", version)
 
 
 def _summary(status: Status, why_empty: str | None) -> str:

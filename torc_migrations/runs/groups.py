@@ -26,7 +26,7 @@ class Records:
     """The records of the steps of a group, which are written before its COMMIT, and not after each script.
 
     That takes fewer statements, and SQLite would prepare each of them again after every script that changes the schema.
-    What a script, a view or a trigger names could tell the difference: then each record is written at once.
+    What a script, a view or a trigger names could see the difference: then each record is written at once.
     """
 
     def __init__(self, session: Session) -> None:

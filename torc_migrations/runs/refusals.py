@@ -18,7 +18,6 @@ from torc_migrations.errors import (
     SchemaBroken,
 )
 from torc_migrations.formatting import lowered
-from torc_migrations.history.records import Begun
 from torc_migrations.history.steps import Outcome, Step
 from torc_migrations.log import log
 from torc_migrations.runs.session import Session
@@ -146,20 +145,39 @@ def error_of_kept(session: Session, step: Step, before: Soundness, effects: Effe
     return None
 
 
-def hint_at_one_transaction(error: MigrationError) -> None:
-    """Say that one transaction is checked at its end, where a later step may remove the rows that are refused."""
-    if isinstance(error, ForeignKeyViolations):
+def hint_at_other_ways(session: Session, error: MigrationError, *, done: int, left: int) -> None:
+    """Say how the run would succeed otherwise: `done` steps before the error are done, and `left` are not."""
+    if isinstance(error, ForeignKeyViolations) and left > 1:
         words = "{} checks foreign keys after the last migration, and passes if a later one removes those rows"
         error.extend_hint(words.format("atomic=True"), words.format("--single-transaction"))
+    if isinstance(error, ExecutionFailed) and not done and _had_tables_before(session, error):
+        words = "the database had tables before: {} says which migrations are to be recorded"
+        error.extend_hint(words.format("Migrator.diagnose()"), words.format("`torc-migrations doctor`"))
 
 
-def say_how_to_resume(error: ExecutionFailed, begun: Begun | None, resumed_after: int) -> None:
-    """Say how the statements after the first ones are run of a script that keeps those.
+def _had_tables_before(session: Session, error: ExecutionFailed) -> bool:
+    """Return whether the first migration of all has failed because of what was there, and has left nothing."""
+    if session.latest is not None or session.database.sql.marks_dirty or "already exists" not in error.reason:
+        return False
+    return bool(set(map(lowered, session.database.tables())) - session.ledgers.lower_tables) and not error.kept
 
-    With none done there is something to resume only if the ledgers say that the script has begun, as on MariaDB.
+
+def say_what_is_kept(session: Session, error: ExecutionFailed, resumed_after: int) -> None:
+    """Say whether something is kept of a script that asks for no transaction, and how the rest of it is run.
+
+    With no statement done there is something to resume only if the ledgers say that the script has begun, as on
+    MariaDB. How far a hook is, is not noted.
     """
+    if not error.kept or error.step.is_hook:
+        return
+    if session.is_copy:
+        error.say_what_upgrade_keeps()
+        return
+    begun = session.ledgers.begun
     done = begun.done if begun else resumed_after
-    if error.kept and (begun or done):
+    if not done:
+        error.say_nothing_kept()
+    if begun or done:
         name, others = error.step.name, "the others" if done else "the script"
         last = f"statement {done} of {error.path} was the last that was done; " if done else ""
         error.extend_hint(

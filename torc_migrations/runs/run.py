@@ -19,13 +19,13 @@ from torc_migrations.runs.evidence import settle_by_schema, status_by_schema
 from torc_migrations.runs.groups import Overtaken, Records, ignoring_loss, may_share
 from torc_migrations.runs.refusals import (
     error_of_kept,
-    hint_at_one_transaction,
+    hint_at_other_ways,
     note_unfinished,
     refuse_broken,
     refuse_lost_ledger,
     run_guarded,
-    say_how_to_resume,
     say_not_committed,
+    say_what_is_kept,
     violations_of,
 )
 from torc_migrations.runs.safeguard import Safeguard
@@ -116,8 +116,7 @@ class Run:
                 if self._failure is not None and self._is_repeated():
                     raise self._failure
         except MigrationError as error:
-            if len(self._steps) > 1:
-                hint_at_one_transaction(error)
+            hint_at_other_ways(self._session, error, done=self._done, left=len(self._steps))
             kept = () if self._safeguard.restore(self._database, error) else tuple(outcomes)
             error.report = Report(plan, kept, self._safeguard.snapshot)
             if creates and self._database.is_empty():
@@ -159,7 +158,7 @@ class Run:
             return []
         except ExecutionFailed as error:
             self._database.refuse_unwritable(error)
-            say_how_to_resume(error, self._ledgers.begun, step.resume_after)
+            say_what_is_kept(self._session, error, step.resume_after)
             raise
         finally:
             self._ledgers.end()

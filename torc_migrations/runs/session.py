@@ -87,6 +87,11 @@ class Session:
         session._original = self
         return session
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether the database is a copy, or an empty one, on which scripts are tried."""
+        return self._original is not None
+
     def note_instructions(self, counted: int) -> None:
         """Note how many instructions the scripts of a run were; the original of a copy expects as many."""
         if self._original is not None:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from torc_migrations.databases.disk import check_free_space
 from torc_migrations.databases.interface import Database
+from torc_migrations.databases.sqlite.callbacks import primary_code
 from torc_migrations.databases.sqlite.connection import connect, connect_to_copy, translate, write_pragma
 from torc_migrations.databases.sqlite.database import SQLiteDatabase, sqlite_only
 from torc_migrations.databases.sqlite.opening import open_database
-from torc_migrations.errors import BadSnapshot, CannotOpen, MigrationError, WrittenSince
+from torc_migrations.errors import BadSnapshot, CannotOpen, DatabaseFailed, MigrationError, WrittenSince
 from torc_migrations.formatting import one_line, size_text
 from torc_migrations.log import log
 from torc_migrations.runs.safeguard import Safeguard
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from torc_migrations.databases.sqlite.database import SQLiteDatabase
 
 _LOCK_TIMEOUT = 10.0
+_UNREADABLE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _TO_DELETE_MODE = "`sqlite3 {} 'PRAGMA journal_mode = DELETE'`"
 
 
@@ -71,7 +73,7 @@ def restore(
         UrlError: the database cannot be opened or written.
     """
     path = os.fspath(snapshot)
-    with open_database(database, lock_timeout=lock_timeout) as opened:
+    with _hinting_at_a_new_file(), open_database(database, lock_timeout=lock_timeout) as opened:
         live = opened.address.path
         if live is None:
             raise CannotOpen(opened.name, "a database in memory cannot be restored")
@@ -85,6 +87,17 @@ def restore(
             opened.prepare_to_write()
             _Restore(opened, source).alone()
             return Restoration(opened.name, path, size_of(source))
+
+
+@contextmanager
+def _hinting_at_a_new_file() -> Iterator[None]:
+    """Say how to restore a database that SQLite cannot read, and so cannot overwrite."""
+    try:
+        yield
+    except (CannotOpen, DatabaseFailed) as error:
+        if isinstance(error.__cause__, sqlite3.DatabaseError) and primary_code(error.__cause__) in _UNREADABLE:
+            error.replace_hint("move the database away, with its files -wal and -journal, and restore it again")
+        raise
 
 
 class SnapshotGuard(Safeguard):

@@ -30,14 +30,15 @@ class Place(NamedTuple):
 
 
 def place(sql: bytes, offset: int) -> Place:
-    """Return the line and column of a byte of a text."""
-    begin = sql.rfind(b"\n", 0, offset) + 1
-    end = sql.find(b"\n", offset)
+    """Return the line and column of a byte of a text; CR ends its lines where it has no LF."""
+    ending = b"\n" if b"\n" in sql else b"\r"
+    begin = sql.rfind(ending, 0, offset) + 1
+    end = sql.find(ending, offset)
     line = sql[begin : end if end >= 0 else len(sql)].removesuffix(b"\r")
     if begin == 0 and line.startswith(BOM):
         begin, line = len(BOM), line[len(BOM) :]
     column = len(sql[begin:offset].decode(errors="replace")) + 1
-    return Place(sql.count(b"\n", 0, offset) + 1, column, line.decode(errors="replace"))
+    return Place(sql.count(ending, 0, offset) + 1, column, line.decode(errors="replace"))
 
 
 def frame(path: str, where: Place) -> str:

@@ -71,8 +71,9 @@ def _prefix(directory: str) -> str:
 def _git(directory: str, *words: str, missing: bytes | None = None) -> bytes:
     """Return what git prints; `missing` where it fails, if that is given."""
     command = ["git", "-C", directory, *words]
+    english = {**os.environ, "LC_ALL": "C"}
     try:
-        done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603  # no shell, and words of ours
+        done = subprocess.run(command, capture_output=True, check=False, env=english)  # noqa: S603  # no shell
     except OSError as error:
         raise SourceError(directory, f"cannot run git: {error.strerror}", hint="install git") from error
     if done.returncode == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torc_migrations.cli.advice import command_of
+from torc_migrations.advice import command_of
 from torc_migrations.cli.context import make_migrator
 
 if TYPE_CHECKING:

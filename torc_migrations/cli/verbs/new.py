@@ -36,7 +36,7 @@ After `new` and `add`, -s means --sequential, as it does for sqlx. Name the dire
 the verb.
 """
 # A description that ends like this would make a name that means something else.
-_ENDS_LIKE_A_SUFFIX = re.compile(r"\.(up|down|rollback|sql|py)\Z")
+_NO_FILE_NAME = re.compile(r"\A_*\Z|[/\\]|\.(up|down|rollback|sql|py)\Z")
 _UP_TEXT = "-- Up: {description}\n"
 _DOWN_TEXT = "-- Down: undo the up script, in the opposite order\n"
 
@@ -224,10 +224,9 @@ def new_migration(
             directory, f"{description!r} has bytes that are not UTF-8", hint="describe the change in a few words"
         )
     words = re.sub(r"\s", "_", description)
-    if not words.strip("_") or re.search(r"[/\\]", words) or _ENDS_LIKE_A_SUFFIX.search(words):
-        raise SourceError(
-            directory, f"{description!r} cannot be a file name", hint="describe the change in a few words"
-        )
+    if found := _NO_FILE_NAME.search(words):
+        hint = f"leave out {found[0]}" if words.strip("_/\\") else "describe the change in a few words"
+        raise SourceError(directory, f"{description!r} cannot be a file name", hint=hint)
     source = _existing(directory)
     known = [Known(migration.version, migration.id) for migration in source.migrations]
     name = next_stem(source.name, source.layout, known, words, sequential=sequential, prefix=prefix)

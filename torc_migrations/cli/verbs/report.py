@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from torc_migrations.checks.overwriting import overwrite
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from torc_migrations.cli.terminal import Terminal
 
 STANDARD_OUTPUT = "-"
+_TITLE, _HEAD = b"Migration report", 4096  # what a report has in its first bytes
 
 _EXAMPLES = """\
 examples:
@@ -73,6 +76,8 @@ def run(options: Namespace, terminal: Terminal) -> int:
         raise BadArguments("no file is named", hint="use --html FILE, or --markdown [FILE]")
     if targets.count(STANDARD_OUTPUT) > 1 or (options.json and STANDARD_OUTPUT in targets):
         raise BadArguments("standard output is named twice", hint="name a file for one of them")
+    for path in targets:
+        _refuse_others(path)
 
     from torc_migrations.checks.selection import Subject
     from torc_migrations.reports.gathering import gather
@@ -91,6 +96,16 @@ def run(options: Namespace, terminal: Terminal) -> int:
     if options.json:
         terminal.print_json({"created": targets})
     return 0
+
+
+def _refuse_others(path: str) -> None:
+    """Refuse to overwrite what is no report, such as a database or a script; an empty file may be overwritten."""
+    if not os.path.isfile(path):
+        return  # a new file, or a device
+    with suppress(OSError), open(path, "rb") as file:  # what cannot be read is refused when it is written
+        begin = file.read(_HEAD)
+        if begin and _TITLE not in begin:
+            raise BadArguments(f"{path!r} exists, and is not a report; it is left as it is", hint="name a new file")
 
 
 def _write(text: str, path: str, terminal: Terminal) -> None:

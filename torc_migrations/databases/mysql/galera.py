@@ -212,7 +212,7 @@ class ClusterLock:
         except Exception as error:
             if not is_of_driver(error):
                 raise
-            members = set()  # without the right to read them only the number tells
+            members = set()  # without the right to read them only the number is known
         return (bool(members) and row.node not in members) or self._watched.has_stopped(row)
 
     def _node(self) -> str:

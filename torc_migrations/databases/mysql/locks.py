@@ -80,7 +80,7 @@ class MigrationLock:
 
 
 def describe_session(connection: Any, number: int) -> str:
-    """Name a session of the server; of those of other users the server tells nothing without PROCESS."""
+    """Name a session of the server; of those of other users the server reports nothing without PROCESS."""
     row = run(connection, SELECT_SESSION, {"number": number}).fetchone()
     if row is None:
         return f"session {number} of the server"

@@ -172,7 +172,7 @@ class MySqlConnection:
                 self.session.run(f"SET SESSION wsrep_sync_wait = {int(before)}")
 
     def last_change(self) -> object:
-        """Return a value that is like no other: the server does not tell cheaply whether anything was written.
+        """Return a value that is like no other: the server does not report cheaply whether anything was written.
 
         After the script of a step, under the lock, it is the same as before: what has changed is what the script did.
         """

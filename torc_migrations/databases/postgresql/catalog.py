@@ -109,6 +109,15 @@ SELECT_OBJECTS = f"""
 """
 
 
+# With an empty search path the server writes the schema of each name, in every database and after every script.
+LEAVE_PATH = """
+    SELECT
+        set_config('torc.search_path', current_setting('search_path'), true),
+        set_config('search_path', '', true)
+"""
+RESTORE_PATH = "SELECT set_config('search_path', current_setting('torc.search_path'), true)"
+
+
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """The rows of `SELECT_COLUMNS` and of `SELECT_OBJECTS`."""
@@ -134,7 +143,8 @@ class CatalogedConnection(PostgreSQLConnection):
 
 def read_catalog(database: PostgreSQLConnection) -> Catalog:
     """Read all definitions, at once."""
-    cursor = database.run(f"{SELECT_COLUMNS}; {SELECT_OBJECTS}")
+    cursor = database.run(f"{LEAVE_PATH}; {SELECT_COLUMNS}; {SELECT_OBJECTS}; {RESTORE_PATH}")
+    cursor.nextset()
     columns = cursor.fetchall()
     cursor.nextset()
     return Catalog(columns, cursor.fetchall())

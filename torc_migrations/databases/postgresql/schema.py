@@ -63,6 +63,7 @@ def _contents_of(
 ) -> Contents:
     """Return what a catalog defines, and read the rows of all tables that are not `known`."""
     columns: dict[str, list[str]] = {}
+    definitions: dict[str, list[tuple[str, ...]]] = {}
     kinds: dict[str, tuple[str, str, str]] = {}
     objects: dict[str, tuple[str, ...]] = {}
     owners: dict[str, str] = {}
@@ -74,12 +75,12 @@ def _contents_of(
             objects[f"sequence {full}"] = ()
         elif kind in _TABLES:
             columns.setdefault(full, [])
+            definitions.setdefault(full, [])
             kinds[full] = (schema, name, kind)
             if column is not None:
                 columns[full].append(column)
-                objects[f"table {full}"] = (*objects.get(f"table {full}", ()), column, *_words(definition))
-            else:
-                objects.setdefault(f"table {full}", ())
+                definitions[full].append((column, *_words(definition)))
+    objects |= {f"table {full}": _listed(each) for full, each in definitions.items()}
     for kind, schema, name, definition, table, _ in catalog.objects:
         if table in ignored or (kind == "constraint" and table is None):
             continue
@@ -88,7 +89,8 @@ def _contents_of(
         if table is not None:
             owners[title] = _named(database, schema, table)
     tables = dict(_read_tables(database, columns, kinds, rows, known))
-    return Contents(objects, tables, owners)
+    others = {schema for schema, name, *_ in catalog.columns if name in ignored and schema != database.schema}
+    return Contents(objects, tables, owners, frozenset(others))
 
 
 def _read_tables(
@@ -119,6 +121,12 @@ def _read_tables(
 
 def _named(database: PostgreSQLConnection, schema: str, name: str) -> str:
     return name if schema in ("", database.schema) else f"{schema}.{name}"
+
+
+def _listed(definitions: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the words of the columns of a table as CREATE TABLE has them: in brackets, with commas."""
+    words = (word for number, each in enumerate(definitions) for word in ((",", *each) if number else each))
+    return ("(", *words, ")")
 
 
 def _words(definition: str | None) -> tuple[str, ...]:

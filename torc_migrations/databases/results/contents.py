@@ -24,12 +24,14 @@ class Contents:
     """A schema and the rows in it.
 
     `objects` are the words of each definition, by kind and name as in `table job`; `tables` are by lower name;
-    `owners` are the lower names of the tables of indexes and triggers, by kind and name.
+    `owners` are the lower names of the tables of indexes and triggers, by kind and name. `others` are the schemas of a
+    server that have ledgers of their own, so that other migrations make what is in them.
     """
 
     objects: Mapping[str, tuple[str, ...]]
     tables: Mapping[str, Table]
     owners: Mapping[str, str]
+    others: frozenset[str] = frozenset()
 
     @property
     def names(self) -> frozenset[str]:

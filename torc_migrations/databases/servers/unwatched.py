@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ServerEffects:
-    """What a script may have done, as far as its words tell: a server does not report it."""
+    """What a script may have done, as far as its words show: a server does not report it."""
 
     tables: frozenset[str] = frozenset()
     all_tables: bool = False

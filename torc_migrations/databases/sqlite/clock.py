@@ -81,7 +81,7 @@ class Clock:
 
     @property
     def is_timing(self) -> bool:
-        """Whether it has to be told when a statement of a script begins and ends."""
+        """Whether it has to be called when a statement of a script begins and ends."""
         return self.timeout is not None
 
     def begin(self) -> None:

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 
 # Codes that pysqlite3 has no names for: https://sqlite.org/rescode.html
 _IN_PROGRESS = "SQL statements in progress"
-_FREE_SPACE = "free space on its disk"
 _READ_ALL = "a cursor of the connection has rows to read, as of INSERT ... RETURNING: read all of them, or close it"
+# What can be done, by the words of SQLite.
+_HINTS = {
+    _IN_PROGRESS: _READ_ALL,
+    "disk is full": "free space on its disk",
+    "disk image is malformed": "restore a copy of it; `torc-migrations restore` lists the snapshots",
+}
 _BUSY_SNAPSHOT, _LOCKED_SHAREDCACHE, _READONLY_DBMOVED = 517, 262, 1032
 # What PRAGMA sets for each file of a connection: without the name of one, for all of them or for the first.
 _PER_FILE = frozenset(
@@ -341,7 +346,7 @@ def translate(error: sqlite3.DatabaseError, address: Address) -> Exception:
         return _cannot_open(address, reason)
     if primary_code(error) == sqlite3.SQLITE_IOERR and address.path and is_full(address.path):
         reason += ", because the disk is full"  # a WAL's index that cannot grow is no SQLITE_FULL
-    hint = _READ_ALL if _IN_PROGRESS in reason else _FREE_SPACE if reason.endswith("is full") else None
+    hint = next((hint for words, hint in _HINTS.items() if words in reason), None)
     return DatabaseFailed(address.name, reason, hint=hint)
 
 

@@ -15,7 +15,7 @@ _WAL_WRITE_BYTE = 120
 
 
 def lock_holder(path: str | None) -> str:
-    """Describe who holds the lock of an SQLite file, as far as the system tells."""
+    """Describe who holds the lock of an SQLite file, as far as the system reports it."""
     if path is None:
         return "another connection"
     return lock_writer(path) or _described(_others(path, _RESERVED_BYTE, _SHARED_LAST)) or "another process"

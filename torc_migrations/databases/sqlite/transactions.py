@@ -256,7 +256,7 @@ class SQLiteConnection:
         return (lock_readers if self.connection.in_transaction else lock_holder)(self.address.path)
 
     def lock_holder(self) -> str | None:
-        """Describe who writes to the file, as far as the system tells, or return None."""
+        """Describe who writes to the file, as far as the system reports it, or return None."""
         from torc_migrations.databases.sqlite.locks import lock_writer
 
         return (lock_writer(self.address.path) if self.address.path is not None else "") or None

@@ -93,7 +93,7 @@ class ScriptRunner:
 
     Outside a transaction, each statement that changes rows has one transaction with the note that it is done. DDL can
     have none: before it, what is noted is that it runs, and after it that it is done. A process that is killed between
-    the two leaves the note that it ran, and nobody but the schema can tell whether it was done.
+    the two leaves the note that it ran, and only the schema shows whether it was done.
 
     Args:
         on_statement: called after each statement, or None.

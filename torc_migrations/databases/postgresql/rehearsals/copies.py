@@ -13,6 +13,7 @@ import psycopg
 
 from torc_migrations.databases.postgresql.address import Address, connect, read_only, translate
 from torc_migrations.databases.postgresql.locks import IS_READ_ONLY, SELECT_OWN_START
+from torc_migrations.databases.postgresql.session import set_search_path
 from torc_migrations.errors import MigrationError
 from torc_migrations.log import log
 
@@ -134,6 +135,15 @@ def _copy_settings(database: PostgreSQLConnection, name: str) -> None:
     for (setting,) in database.run(SELECT_SETTINGS).fetchall():
         with suppress(psycopg.Error):  # one that a superuser has set, and this role may not
             database.run(f"ALTER DATABASE {name} SET {database.quote_identifier(setting)} FROM CURRENT")
+
+
+def take_schema(database: PostgreSQLConnection, name: str) -> None:
+    """Give an empty database the search path of another one, and the schema in which that has its ledgers."""
+    path = set_search_path(database.address.schema)
+    database.run(f"{path}ALTER DATABASE {name} SET search_path FROM CURRENT")
+    if database.schema != "public":  # which every new database has
+        with connect(address_of(database, name)) as connection:
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {database.quote_identifier(database.schema)}".encode())
 
 
 def address_of(database: PostgreSQLConnection, name: str) -> Address:

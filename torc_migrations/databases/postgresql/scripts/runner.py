@@ -347,8 +347,9 @@ class ScriptRunner:
 
 def cut_is_needed(database: PostgreSQLConnection) -> bool:
     """Return whether scripts are sent statement by statement: as an option, for a timeout, or to say which one runs."""
-    tells = database.monitor is not None and database.monitor.tells_statements
-    return database.options.statement_wise or database.statement_timeout is not None or tells
+    if database.monitor is not None and database.monitor.tells_statements:
+        return True
+    return database.options.statement_wise or database.statement_timeout is not None
 
 
 def _error_of(result: Any) -> psycopg.Error:

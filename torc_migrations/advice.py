@@ -9,12 +9,14 @@ from torc_migrations.formatting import masked
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Container
 
 PROGRAM = "torc-migrations"
 # What begins with an option names its database or source itself; `convert` takes its source as a word.
 _COMMAND = re.compile(rf"`{PROGRAM} (?!convert\b)(?=(\w+))")
 _CONVERT = f"`{PROGRAM} convert DIR "
 _WITHOUT_DATABASE = ("export", "new")
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
 def completed(sentence: str, options: Namespace) -> str:
@@ -26,6 +28,16 @@ def completed(sentence: str, options: Namespace) -> str:
     return _COMMAND.sub(
         lambda found: f"`{command_of(options, with_database=found[1] not in _WITHOUT_DATABASE)} ", sentence
     )
+
+
+def completed_for(program: str, sentence: str, options: Namespace, verb: str, known: Container[str] = ()) -> str:
+    """Return a hint that another program prints: with whole commands, and with whose an option is, unless `known`."""
+    sentence = completed(sentence, options)
+    outside_of_commands = " ".join(sentence.split("`")[::2])
+    lacking = next((each for each in _OPTION.findall(outside_of_commands) if each not in known), None)
+    if lacking is None:
+        return sentence
+    return f"{sentence}; {program} has no {lacking}, `{command_of(options)} {verb}` has it"
 
 
 def command_of(options: Namespace, *, with_database: bool = True) -> str:
