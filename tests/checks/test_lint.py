@@ -44,6 +44,14 @@ DROP TABLE shelf;
 ALTER TABLE new_shelf RENAME TO shelf;
 {trigger}
 """
+REBUILD_BOOK = """
+DROP VIEW IF EXISTS titles;
+CREATE TABLE new_book (id INTEGER PRIMARY KEY, title TEXT, shelf INTEGER REFERENCES shelf (id), old TEXT DEFAULT '');
+INSERT INTO new_book ({names}) SELECT {names} FROM book;
+DROP TABLE book;
+ALTER TABLE new_book RENAME TO book;
+CREATE INDEX idx_shelf ON book (shelf);
+"""
 TRIGGER = "CREATE TRIGGER keep AFTER UPDATE ON shelf BEGIN SELECT 1; END;"
 CASES = {
     "a table is dropped": Case("DROP VIEW titles; DROP TABLE book;", ("loses-data",)),
@@ -54,6 +62,20 @@ CASES = {
     "a table is renamed": Case("ALTER TABLE book RENAME TO volume;"),
     "a rebuild that keeps everything": Case(REBUILD.format(where="", trigger=TRIGGER)),
     "a rebuild that loses the trigger": Case(REBUILD.format(where="", trigger=""), ("loses-data!",)),
+    "a rebuild that leaves a column out": Case(REBUILD_BOOK.format(names="id, title, shelf"), ("loses-data!",)),
+    "a rebuild that copies the columns of a renamed table": Case(
+        "ALTER TABLE book RENAME TO old_book;\n"
+        + REBUILD_BOOK.replace(" ({names})", "")
+        .format(names="*")
+        .replace("FROM book", "FROM old_book")
+        .replace("DROP TABLE book", "DROP TABLE old_book")
+    ),
+    "a rebuild that leaves out what it has copied before": Case(
+        "CREATE TABLE kept AS SELECT id, old FROM book;\n" + REBUILD_BOOK.format(names="id, title, shelf")
+    ),
+    "a column that is dropped and added": Case(
+        "ALTER TABLE book DROP COLUMN old; ALTER TABLE book ADD COLUMN old TEXT;", ("loses-data",)
+    ),
     "a rebuild that loses rows": Case(
         REBUILD.format(where=" WHERE id > 1", trigger=TRIGGER) + "DELETE FROM book WHERE shelf = 1;",
         ("loses-data", "loses-data!"),
@@ -141,6 +163,11 @@ def test_each_rule_finds_the_wrong_way_and_not_the_right_one(tmp_path: Path, nam
         ("rows are deleted", "table book loses 1 of 3 rows, which the script deletes", 1),
         ("a rebuild that loses the trigger", "trigger keep goes with table shelf, which is made again without it", 4),
         ("a column is dropped", "column book.old goes with its values", 1),
+        (
+            "a rebuild that leaves a column out",
+            "the values of book.old go, because the script makes the table again and does not copy them",
+            5,
+        ),
         ("a key without an index", "the foreign key page (book) has no index", 1),
         (
             "a script that fails",
@@ -171,6 +198,13 @@ def test_a_loss_is_found_at_the_statement_that_loses(tmp_path: Path, script: str
     findings = check_lint(with_rows(tmp_path, Case(script))).findings
 
     assert [each.line for each in findings if each.message.startswith(message)] == [line]
+
+
+def test_a_column_that_a_rebuild_leaves_out_is_found_without_rows(tmp_path: Path) -> None:
+    """The statements say so, and not the values."""
+    migrator = Migrator(":memory:", migrations_of(tmp_path, CASES["a rebuild that leaves a column out"]))
+
+    assert found(check_lint(migrator, has_database=False).findings) == ("loses-data!",)
 
 
 def test_without_a_database_all_migrations_run_on_an_empty_one(tmp_path: Path) -> None:

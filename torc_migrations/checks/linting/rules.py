@@ -70,6 +70,7 @@ def loses_data(fact: Fact, scene: Scene) -> Iterator[CheckFinding]:
         yield from _lost_rows(fact, key, table, now, scene.has_rows)
         if now is not None and (table.rows or not scene.has_rows):
             yield from _lost_columns(fact, key, table, now)
+            yield from _left_out(fact, key, table, now)
     yield from _lost_objects(fact)
 
 
@@ -97,6 +98,17 @@ def _lost_columns(fact: Fact, key: str, table: TableState, now: TableState) -> I
         names = ", ".join(f"{table.name}.{name}" for name in lost)
         message = f"column {names} goes with its values" if len(lost) == 1 else f"columns {names} go with their values"
         yield finding("loses-data", fact, message, lost[0], key, verbs=("drop",), level="warning")
+
+
+def _left_out(fact: Fact, key: str, table: TableState, now: TableState) -> Iterator[CheckFinding]:
+    """Find columns that a table still has after it was made again, and whose values the script has not copied."""
+    unread = fact.effects.left_out.get(key, set())
+    written = [column for column in table.columns if column.is_written and now.has(fact.column_after(key, column.name))]
+    lost = [column.name for column in written if lowered(column.name) in unread]
+    if lost and len(lost) < len(written):
+        names = ", ".join(f"{table.name}.{name}" for name in lost)
+        message = f"the values of {names} go, because the script makes the table again and does not copy them"
+        yield finding("loses-data", fact, message, key, verbs=("drop",))
 
 
 def _gone(fact: Fact, key: str, table: TableState, now: TableState) -> list[Column]:

@@ -55,6 +55,9 @@ class RecordedScriptEffects(ScriptEffects):
         self.renamed_tables: dict[str, str] = {}
         self.renamed_columns: dict[str, dict[str, str]] = {}
         self._known_as: dict[str, set[str]] = {}  # by the name that tables have now, their names before the script
+        self.left_out: dict[str, set[str]] = {}
+        self._read: dict[str, set[str]] = {}  # by the name that tables have now, the columns that statements have read
+        self._dropped: set[str] = set()
         self._changed: set[str] = set()
         self.changes_schema = False
         self._rename: tuple[str, str] | None = None
@@ -68,7 +71,9 @@ class RecordedScriptEffects(ScriptEffects):
         super().note(action, name, detail, schema, by)
         if name is None or name.startswith("sqlite_"):
             return
-        if action == sqlite3.SQLITE_ALTER_TABLE and name == "main":
+        if action == sqlite3.SQLITE_READ and schema == "main":
+            self._read.setdefault(lowered(name), set()).add(lowered(detail or ""))
+        elif action == sqlite3.SQLITE_ALTER_TABLE and name == "main":
             self.changes_schema = True
             self.written.add(lowered(detail or ""))
         elif schema == "main" and action in _TABLE_CHANGES:
@@ -76,6 +81,8 @@ class RecordedScriptEffects(ScriptEffects):
             if action not in WRITES:
                 self.changes_schema = True
                 self._changed.add(lowered(name))
+                if action in DROPS:
+                    self._dropped.add(lowered(name))
         elif schema == "main" and action in _DROPS_OBJECT and not self._deletes:
             self.dropped_objects.add(f"{_DROPS_OBJECT[action]} {name}")
 
@@ -98,25 +105,49 @@ class RecordedScriptEffects(ScriptEffects):
 
         `read` returns the columns that a table has now, by its lower name.
         """
+        for table in self._dropped:
+            self._follow_drop(table)
         if self._rename is not None:
             self._follow_alter(*self._rename, read)
         for table in self._changed:
             self._columns[table] = _lowered(read(table))
         self._rename = None
+        self._dropped.clear()
         self._changed.clear()
         self.changes_schema = False
 
+    def end_statement(self, text: str) -> None:
+        """Note that a statement was run; one that transfers a whole table has read each of its columns."""
+        for schema, name in self.flow.transferred(text):
+            if schema == "main":
+                self._read.setdefault(name, set()).update(self._columns_of(name))
+        super().end_statement(text)
+
+    def _follow_drop(self, name: str) -> None:
+        """Note which columns of a table that was there before the script no statement has read until it went."""
+        read = self._read.pop(name, set())
+        for table in self._tables_known_as(name) - self.left_out.keys():
+            names = self.renamed_columns.get(table, {})
+            columns = _lowered(self._columns_before(table))
+            self.left_out[table] = {column for column in columns if names.get(column, column) not in read}
+
+    def _tables_known_as(self, name: str) -> set[str]:
+        """Return the names before the script of a table; none where the script has made it."""
+        itself = name not in self.renamed_tables and self._columns_before(name)
+        return self._known_as.get(name, set()) | ({name} if itself else set())
+
     def _follow_alter(self, old: str, new: str, read: Columns) -> None:
         before, now = self._columns_of(old), _lowered(read(new))
-        tables = self._known_as.pop(old, set())
-        if old not in self.renamed_tables and self._columns_before(old):
-            tables.add(old)
+        tables = self._tables_known_as(old)
+        self._known_as.pop(old, None)
         self._known_as.setdefault(new, set()).update(tables)
         names = _renamed(before, now)
         for table in tables:
             self.renamed_tables[table] = new
             known = self.renamed_columns.get(table) or {name: name for name in _lowered(self._columns_before(table))}
-            self.renamed_columns[table] = {first: names.get(last, last) for first, last in known.items()}
+            left = {column: column for column in now}
+            self.renamed_columns[table] = {first: names.get(last, left.get(last, "")) for first, last in known.items()}
+        self._read[new] = {names.get(column, column) for column in self._read.pop(old, ())}
         self.written |= {old, new}
         self._columns[old] = ()
         self._columns[new] = now
