@@ -76,6 +76,12 @@ CASES = {
     "a column that is dropped and added": Case(
         "ALTER TABLE book DROP COLUMN old; ALTER TABLE book ADD COLUMN old TEXT;", ("loses-data",)
     ),
+    "a rebuild of a table that was renamed, and is renamed again": Case(
+        "ALTER TABLE book RENAME TO old_book;\nCREATE TABLE book (id INTEGER PRIMARY KEY, title TEXT, shelf INTEGER);\n"
+        "INSERT INTO book SELECT id, title, shelf FROM old_book;\nDROP VIEW titles;\nDROP TABLE old_book;\n"
+        "CREATE INDEX idx_shelf ON book (shelf);\nALTER TABLE book RENAME TO volume;",
+        ("loses-data",),
+    ),
     "a rebuild that loses rows": Case(
         REBUILD.format(where=" WHERE id > 1", trigger=TRIGGER) + "DELETE FROM book WHERE shelf = 1;",
         ("loses-data", "loses-data!"),
@@ -168,6 +174,11 @@ def test_each_rule_finds_the_wrong_way_and_not_the_right_one(tmp_path: Path, nam
             "the values of book.old go, because the script makes the table again and does not copy them",
             5,
         ),
+        (
+            "a rebuild of a table that was renamed, and is renamed again",
+            "column book.old goes with its values",
+            7,
+        ),
         ("a key without an index", "the foreign key page (book) has no index", 1),
         (
             "a script that fails",
@@ -198,6 +209,20 @@ def test_a_loss_is_found_at_the_statement_that_loses(tmp_path: Path, script: str
     findings = check_lint(with_rows(tmp_path, Case(script))).findings
 
     assert [each.line for each in findings if each.message.startswith(message)] == [line]
+
+
+@pytest.mark.parametrize("name", ["of", "the price", 'a"b', "it's"])
+def test_an_index_goes_with_its_column_whatever_its_name(tmp_path: Path, name: str) -> None:
+    """The loss of the column says it; an index that could be there still is one more loss."""
+    column = '"' + name.replace('"', '""') + '"'
+    files = {
+        "1_a.sql": f"CREATE TABLE t (id INTEGER PRIMARY KEY, {column}, b); CREATE INDEX i ON t ({column}, b);",
+        "2_b.sql": "CREATE TABLE n (id INTEGER PRIMARY KEY, b); INSERT INTO n SELECT id, b FROM t; DROP TABLE t;"
+        "ALTER TABLE n RENAME TO t;",
+    }
+    result = check_lint(Migrator(":memory:", write_files(tmp_path, files)), has_database=False)
+
+    assert [each.message for each in result.findings] == [f"column t.{name} goes with its values"]
 
 
 def test_a_column_that_a_rebuild_leaves_out_is_found_without_rows(tmp_path: Path) -> None:

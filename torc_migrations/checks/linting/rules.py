@@ -13,7 +13,7 @@ from torc_migrations.databases.results.statements import StatementTime
 from torc_migrations.databases.results.tables import Column, TableState
 from torc_migrations.databases.results.violations import BrokenObject
 from torc_migrations.databases.sqlite.catalog.definitions import Definition
-from torc_migrations.databases.sqlite.scripts.statements import canonical
+from torc_migrations.databases.sqlite.scripts.statements import names_in
 from torc_migrations.formatting import counted, duration_text, lowered
 
 CHECK = "lint"
@@ -128,7 +128,7 @@ def _lost_objects(fact: Fact) -> Iterator[CheckFinding]:
         if is_dropped or old is None or now is None or definition.kind == "view":
             continue
         gone = {lowered(column.name) for column in _gone(fact, table, old, now)}
-        if definition.kind == "trigger" or not gone.intersection(canonical(definition.sql.encode())):
+        if definition.kind == "trigger" or not gone.intersection(names_in(definition.sql)):
             message = f"{definition.title} goes with table {definition.table}, which is made again without it"
             yield finding("loses-data", fact, message, definition.table)
 

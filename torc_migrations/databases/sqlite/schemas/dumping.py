@@ -16,7 +16,7 @@ from torc_migrations.databases.sqlite.schemas.definitions import (
     read_writable_columns,
 )
 from torc_migrations.databases.sqlite.schemas.settling import with_end
-from torc_migrations.databases.sqlite.scripts.statements import canonical
+from torc_migrations.databases.sqlite.scripts.statements import canonical, names_in
 from torc_migrations.databases.sqlite.transactions import SQLiteConnection
 from torc_migrations.formatting import lowered
 
@@ -99,7 +99,7 @@ def _parents(database: SQLiteConnection, tables: Sequence[Definition]) -> dict[s
 
 def _used_views(views: Sequence[Definition]) -> dict[str, set[str]]:
     names = {lowered(view.name) for view in views}
-    return {lowered(view.name): names.intersection(canonical(view.sql.encode())) for view in views}
+    return {lowered(view.name): names.intersection(names_in(view.sql)) for view in views}
 
 
 def _by_dependency(definitions: Sequence[Definition], needs: Mapping[str, set[str]]) -> list[Definition]:

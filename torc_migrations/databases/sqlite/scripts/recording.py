@@ -17,6 +17,7 @@ Columns: TypeAlias = Callable[[str], tuple[str, ...]]
 _TABLE_CHANGES = (*WRITES, *DROPS, *CREATES)
 _DROPS_OBJECT = {sqlite3.SQLITE_DROP_INDEX: "index", sqlite3.SQLITE_DROP_TRIGGER: "trigger"}
 _WORDS = 60
+_GONE = "\0"  # what no name has
 # What opens files by itself, wherever it comes from; a copy protects none of them.
 _FILE_FUNCTIONS = frozenset(
     {
@@ -57,7 +58,8 @@ class RecordedScriptEffects(ScriptEffects):
         self._known_as: dict[str, set[str]] = {}  # by the name that tables have now, their names before the script
         self.left_out: dict[str, set[str]] = {}
         self._read: dict[str, set[str]] = {}  # by the name that tables have now, the columns that statements have read
-        self._dropped: set[str] = set()
+        self._dropped: set[str] = set()  # by the last statement
+        self._gone: set[str] = set()  # the names of tables that the script has dropped, and not made again
         self._changed: set[str] = set()
         self.changes_schema = False
         self._rename: tuple[str, str] | None = None
@@ -105,6 +107,7 @@ class RecordedScriptEffects(ScriptEffects):
 
         `read` returns the columns that a table has now, by its lower name.
         """
+        self._gone = (self._gone - self._changed) | self._dropped
         for table in self._dropped:
             self._follow_drop(table)
         if self._rename is not None:
@@ -133,7 +136,8 @@ class RecordedScriptEffects(ScriptEffects):
 
     def _tables_known_as(self, name: str) -> set[str]:
         """Return the names before the script of a table; none where the script has made it."""
-        itself = name not in self.renamed_tables and self._columns_before(name)
+        is_elsewhere = name in self.renamed_tables and self.renamed_tables[name] not in self._gone
+        itself = not is_elsewhere and self._columns_before(name)
         return self._known_as.get(name, set()) | ({name} if itself else set())
 
     def _follow_alter(self, old: str, new: str, read: Columns) -> None:
@@ -145,8 +149,9 @@ class RecordedScriptEffects(ScriptEffects):
         for table in tables:
             self.renamed_tables[table] = new
             known = self.renamed_columns.get(table) or {name: name for name in _lowered(self._columns_before(table))}
-            left = {column: column for column in now}
-            self.renamed_columns[table] = {first: names.get(last, left.get(last, "")) for first, last in known.items()}
+            self.renamed_columns[table] = {
+                first: names.get(last, last if last in now else _GONE + first) for first, last in known.items()
+            }
         self._read[new] = {names.get(column, column) for column in self._read.pop(old, ())}
         self.written |= {old, new}
         self._columns[old] = ()
