@@ -73,6 +73,24 @@ CASES = {
     "a rebuild that leaves out what it has copied before": Case(
         "CREATE TABLE kept AS SELECT id, old FROM book;\n" + REBUILD_BOOK.format(names="id, title, shelf")
     ),
+    "a rebuild that fills a column anew": Case(
+        REBUILD_BOOK.format(names="id, title, shelf").replace(
+            "INSERT INTO new_book (id, title, shelf) SELECT id, title, shelf",
+            "INSERT INTO new_book (id, title, shelf, old) SELECT id, title, shelf, 'none' AS old",
+        )
+    ),
+    "a column that is NOT NULL after all rows are deleted": Case(
+        "DROP VIEW titles; DELETE FROM book; DROP TABLE book;\n"
+        "CREATE TABLE book (id INTEGER PRIMARY KEY, title TEXT NOT NULL, shelf INTEGER, old TEXT);\n"
+        "CREATE INDEX idx_shelf ON book (shelf);",
+        ("loses-data", "not-null-without-default"),
+    ),
+    "a column that is new and NOT NULL after all rows are deleted": Case(
+        "DROP VIEW titles; DELETE FROM book; DROP TABLE book;\n"
+        "CREATE TABLE book (id INTEGER PRIMARY KEY, title TEXT, shelf INTEGER, old TEXT, pages INTEGER NOT NULL);\n"
+        "CREATE INDEX idx_shelf ON book (shelf);",
+        ("loses-data", "not-null-without-default"),
+    ),
     "a column that is dropped and added": Case(
         "ALTER TABLE book DROP COLUMN old; ALTER TABLE book ADD COLUMN old TEXT;", ("loses-data",)
     ),
@@ -209,6 +227,16 @@ def test_a_loss_is_found_at_the_statement_that_loses(tmp_path: Path, script: str
     findings = check_lint(with_rows(tmp_path, Case(script))).findings
 
     assert [each.line for each in findings if each.message.startswith(message)] == [line]
+
+
+def test_a_table_that_is_made_again_without_its_rows_is_found_without_rows(tmp_path: Path) -> None:
+    """As one that is dropped: nobody knows how many rows it has elsewhere."""
+    script = "DROP VIEW titles; DROP TABLE book;\nCREATE TABLE book (id INTEGER PRIMARY KEY, title TEXT);"
+    migrator = Migrator(":memory:", migrations_of(tmp_path, Case(script)))
+
+    messages = [each.message for each in check_lint(migrator, has_database=False).findings]
+
+    assert "table book is dropped with its rows, and made again" in messages
 
 
 @pytest.mark.parametrize("name", ["of", "the price", 'a"b', "it's"])

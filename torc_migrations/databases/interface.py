@@ -107,8 +107,8 @@ class RecordedEffects(Effects, Protocol):
         renamed_tables: by the lower name that a table had before the script, the lower name that it has after it.
         renamed_columns: by that name, the lower name that each column has after it, by the one that it had before; one
             that no column can have, where an ALTER TABLE has dropped it.
-        left_out: by that name of a table that it drops, the columns, in lower case, that it has not read before; a
-            server does not report them.
+        left_out: by that name of a table that it drops, the columns, in lower case, that it has neither read before nor
+            named where it copies rows; a server does not report them.
     """
 
     statements: list[StatementTime]

@@ -70,7 +70,7 @@ def loses_data(fact: Fact, scene: Scene) -> Iterator[CheckFinding]:
         yield from _lost_rows(fact, key, table, now, scene.has_rows)
         if now is not None and (table.rows or not scene.has_rows):
             yield from _lost_columns(fact, key, table, now)
-            yield from _left_out(fact, key, table, now)
+            yield from _left_out(fact, key, table, now, has_rows=scene.has_rows)
     yield from _lost_objects(fact)
 
 
@@ -100,12 +100,14 @@ def _lost_columns(fact: Fact, key: str, table: TableState, now: TableState) -> I
         yield finding("loses-data", fact, message, lost[0], key, verbs=("drop",), level="warning")
 
 
-def _left_out(fact: Fact, key: str, table: TableState, now: TableState) -> Iterator[CheckFinding]:
+def _left_out(fact: Fact, key: str, table: TableState, now: TableState, *, has_rows: bool) -> Iterator[CheckFinding]:
     """Find columns that a table still has after it was made again, and whose values the script has not copied."""
-    unread = fact.effects.left_out.get(key, set())
-    written = [column for column in table.columns if column.is_written and now.has(fact.column_after(key, column.name))]
-    lost = [column.name for column in written if lowered(column.name) in unread]
-    if lost and len(lost) < len(written):
+    kept = [column.name for column in table.columns if column.is_written and column not in _gone(fact, key, table, now)]
+    lost = [name for name in kept if lowered(name) in fact.effects.left_out.get(key, ())]
+    if lost and lost == kept and not (has_rows or table.rows):
+        message = f"table {table.name} is dropped with its rows, and made again"
+        yield finding("loses-data", fact, message, key, verbs=("drop",), level="warning")
+    elif lost and lost != kept:
         names = ", ".join(f"{table.name}.{name}" for name in lost)
         message = f"the values of {names} go, because the script makes the table again and does not copy them"
         yield finding("loses-data", fact, message, key, verbs=("drop",))
@@ -247,7 +249,8 @@ def not_null_without_default(fact: Fact, _: Scene) -> Iterator[CheckFinding]:
                 what = "is new" if known is None else "is NOT NULL now"
                 message = f"column {now.name}.{column.name} {what} and has no default"
                 hint = "an INSERT of the previous release fails without it; give it a default"
-                is_filled = known is not None or bool(table.rows and now.rows) or _is_made_again(fact, key)
+                is_again = key in fact.effects.left_out or _is_made_again(fact, key)
+                is_filled = known is not None or bool(table.rows and now.rows) or is_again
                 level: Level = "warning" if is_filled else "error"
                 yield finding("not-null-without-default", fact, message, column.name, key, level=level, hint=hint)
 

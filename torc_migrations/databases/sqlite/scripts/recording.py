@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from torc_migrations.databases.results.statements import StatementTime
 from torc_migrations.databases.sqlite.scripts.effects import CREATES, DROPS, WRITES, ScriptEffects
-from torc_migrations.databases.sqlite.scripts.statements import first_token, new_table_name
+from torc_migrations.databases.sqlite.scripts.statements import first_token, first_words, names_in, new_table_name
 from torc_migrations.formatting import lowered
 from torc_migrations.sources.migration import Script
 
@@ -17,6 +17,7 @@ Columns: TypeAlias = Callable[[str], tuple[str, ...]]
 _TABLE_CHANGES = (*WRITES, *DROPS, *CREATES)
 _DROPS_OBJECT = {sqlite3.SQLITE_DROP_INDEX: "index", sqlite3.SQLITE_DROP_TRIGGER: "trigger"}
 _WORDS = 60
+_COPIES = (["INSERT"], ["REPLACE"], ["UPDATE"], ["WITH"])
 _GONE = "\0"  # what no name has
 # What opens files by itself, wherever it comes from; a copy protects none of them.
 _FILE_FUNCTIONS = frozenset(
@@ -58,6 +59,8 @@ class RecordedScriptEffects(ScriptEffects):
         self._known_as: dict[str, set[str]] = {}  # by the name that tables have now, their names before the script
         self.left_out: dict[str, set[str]] = {}
         self._read: dict[str, set[str]] = {}  # by the name that tables have now, the columns that statements have read
+        self._named: set[str] = set()  # in statements that copy rows
+        self._reads = False  # whether the statement reads rows
         self._dropped: set[str] = set()  # by the last statement
         self._gone: set[str] = set()  # the names of tables that the script has dropped, and not made again
         self._changed: set[str] = set()
@@ -74,6 +77,7 @@ class RecordedScriptEffects(ScriptEffects):
         if name is None or name.startswith("sqlite_"):
             return
         if action == sqlite3.SQLITE_READ and schema == "main":
+            self._reads = True
             self._read.setdefault(lowered(name), set()).add(lowered(detail or ""))
         elif action == sqlite3.SQLITE_ALTER_TABLE and name == "main":
             self.changes_schema = True
@@ -124,15 +128,18 @@ class RecordedScriptEffects(ScriptEffects):
         for schema, name in self.flow.transferred(text):
             if schema == "main":
                 self._read.setdefault(name, set()).update(self._columns_of(name))
+        if self._reads and first_words(text.encode(), 0)[:1] in _COPIES:
+            self._named |= names_in(text)
+        self._reads = False
         super().end_statement(text)
 
     def _follow_drop(self, name: str) -> None:
-        """Note which columns of a table that was there before the script no statement has read until it went."""
-        read = self._read.pop(name, set())
+        """Note which columns of a table that was there before the script no statement has copied until it went."""
+        copied = self._read.pop(name, set()) | self._named
         for table in self._tables_known_as(name) - self.left_out.keys():
             names = self.renamed_columns.get(table, {})
             columns = _lowered(self._columns_before(table))
-            self.left_out[table] = {column for column in columns if names.get(column, column) not in read}
+            self.left_out[table] = {column for column in columns if names.get(column, column) not in copied}
 
     def _tables_known_as(self, name: str) -> set[str]:
         """Return the names before the script of a table; none where the script has made it."""
