@@ -17,7 +17,7 @@ Columns: TypeAlias = Callable[[str], tuple[str, ...]]
 _TABLE_CHANGES = (*WRITES, *DROPS, *CREATES)
 _DROPS_OBJECT = {sqlite3.SQLITE_DROP_INDEX: "index", sqlite3.SQLITE_DROP_TRIGGER: "trigger"}
 _WORDS = 60
-_COPIES = (["INSERT"], ["REPLACE"], ["UPDATE"], ["WITH"])
+_COPIES = frozenset({"INSERT", "REPLACE", "UPDATE", "WITH"})
 _GONE = "\0"  # what no name has
 # What opens files by itself, wherever it comes from; a copy protects none of them.
 _FILE_FUNCTIONS = frozenset(
@@ -58,9 +58,8 @@ class RecordedScriptEffects(ScriptEffects):
         self.renamed_columns: dict[str, dict[str, str]] = {}
         self._known_as: dict[str, set[str]] = {}  # by the name that tables have now, their names before the script
         self.left_out: dict[str, set[str]] = {}
-        self._read: dict[str, set[str]] = {}  # by the name that tables have now, the columns that statements have read
-        self._named: set[str] = set()  # in statements that copy rows
-        self._reads = False  # whether the statement reads rows
+        self._read: dict[str, set[str]] = {}  # by the name of now, the columns that statements have read or named
+        self._reads: dict[str, set[str]] = {}  # the tables that the statement reads, and their columns
         self._dropped: set[str] = set()  # by the last statement
         self._gone: set[str] = set()  # the names of tables that the script has dropped, and not made again
         self._changed: set[str] = set()
@@ -77,8 +76,7 @@ class RecordedScriptEffects(ScriptEffects):
         if name is None or name.startswith("sqlite_"):
             return
         if action == sqlite3.SQLITE_READ and schema == "main":
-            self._reads = True
-            self._read.setdefault(lowered(name), set()).add(lowered(detail or ""))
+            self._reads.setdefault(lowered(name), set()).add(lowered(detail or ""))
         elif action == sqlite3.SQLITE_ALTER_TABLE and name == "main":
             self.changes_schema = True
             self.written.add(lowered(detail or ""))
@@ -127,19 +125,34 @@ class RecordedScriptEffects(ScriptEffects):
         """Note that a statement was run; one that transfers a whole table has read each of its columns."""
         for schema, name in self.flow.transferred(text):
             if schema == "main":
-                self._read.setdefault(name, set()).update(self._columns_of(name))
-        if self._reads and first_words(text.encode(), 0)[:1] in _COPIES:
-            self._named |= names_in(text)
-        self._reads = False
+                self._reads[name] = set(self._columns_of(name))
+        if self._reads:
+            self._note_copied(text)
+            self._reads.clear()
         super().end_statement(text)
 
+    def _note_copied(self, text: str) -> None:
+        """Note the columns that a statement may have copied: those that it has read, or has given a new value."""
+        first = first_words(text.encode(), 0)
+        if "INDEX" in first[1:]:
+            return
+        names = names_in(text) if not _COPIES.isdisjoint(first[:1]) else set()
+        for table, columns in self._reads.items():
+            self._read.setdefault(table, set()).update(columns, names)
+
     def _follow_drop(self, name: str) -> None:
-        """Note which columns of a table that was there before the script no statement has copied until it went."""
-        copied = self._read.pop(name, set()) | self._named
-        for table in self._tables_known_as(name) - self.left_out.keys():
+        """Note which columns of a table that was there before the script no statement has copied until it went.
+
+        Also those of a table of the script's own that has got its rows.
+        """
+        copied, has = self._read.pop(name, set()), set(self._columns_of(name))
+        itself = self._tables_known_as(name) - self.left_out.keys()
+        others = {each for each in self.left_out if name in (each, *self.flow.copies_of(self.names_of(each)))}
+        for table in itself | others:
             names = self.renamed_columns.get(table, {})
-            columns = _lowered(self._columns_before(table))
-            self.left_out[table] = {column for column in columns if names.get(column, column) not in copied}
+            columns = {column: names.get(column, column) for column in _lowered(self._columns_before(table))}
+            left_out = {column for column, now in columns.items() if now in has and now not in copied}
+            self.left_out.setdefault(table, set()).update(left_out)
 
     def _tables_known_as(self, name: str) -> set[str]:
         """Return the names before the script of a table; none where the script has made it."""
