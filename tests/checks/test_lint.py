@@ -70,6 +70,28 @@ CASES = {
         .replace("FROM book", "FROM old_book")
         .replace("DROP TABLE book", "DROP TABLE old_book")
     ),
+    "a rebuild that gives an index another name": Case(
+        REBUILD_BOOK.format(names="id, title, shelf, old").replace(
+            "INDEX idx_shelf ON book (shelf)", "INDEX idx_book_shelf_title ON book (shelf, title)"
+        )
+    ),
+    "a rebuild that makes an index partial": Case(
+        REBUILD_BOOK.format(names="id, title, shelf, old").replace(
+            "INDEX idx_shelf ON book (shelf)", "INDEX idx_some_shelf ON book (shelf) WHERE shelf > 1"
+        ),
+        ("loses-data!",),
+    ),
+    "a rebuild that renames a column": Case(
+        "DROP VIEW titles;\nCREATE TABLE n (id INTEGER PRIMARY KEY, name TEXT, shelf INTEGER, old TEXT);\n"
+        "INSERT INTO n SELECT id, title, shelf, old FROM book;\nDROP TABLE book;\nALTER TABLE n RENAME TO book;\n"
+        "CREATE INDEX idx_shelf ON book (shelf);"
+    ),
+    "a rebuild that only looks at the column that goes": Case(
+        "DROP VIEW titles;\nCREATE TABLE n (id INTEGER PRIMARY KEY, title TEXT, shelf INTEGER);\n"
+        "INSERT INTO n SELECT id, title, shelf FROM book WHERE old IS NULL;\nDROP TABLE book;\n"
+        "ALTER TABLE n RENAME TO book;\nCREATE INDEX idx_shelf ON book (shelf);",
+        ("loses-data",),
+    ),
     "a rebuild that leaves a column out on the way back": Case(
         "DROP VIEW titles;\nCREATE TABLE kept AS SELECT * FROM book;\nDROP TABLE book;\n"
         "CREATE TABLE book (id INTEGER PRIMARY KEY, title TEXT, shelf INTEGER, old TEXT);\n"
@@ -239,6 +261,30 @@ def test_a_loss_is_found_at_the_statement_that_loses(tmp_path: Path, script: str
     findings = check_lint(with_rows(tmp_path, Case(script))).findings
 
     assert [each.line for each in findings if each.message.startswith(message)] == [line]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_lost"),
+    [
+        ("UNIQUE INDEX i ON t (a)", "INDEX j ON t (a)", True),
+        ("UNIQUE INDEX i ON t (a)", "UNIQUE INDEX j ON t (a, b)", True),
+        ("UNIQUE INDEX i ON t (a)", "UNIQUE INDEX j ON t (a)", False),
+        ("INDEX i ON t (a, b)", "INDEX j ON t (a)", True),
+        ("INDEX i ON t (a, b)", "INDEX j ON t (a, b, c)", False),
+        ("INDEX i ON t (lower(a))", "INDEX j ON t (lower(b))", True),
+        ("INDEX i ON t (id)", "INDEX j ON t (c)", False),
+    ],
+)
+def test_an_index_is_not_lost_where_another_one_does_the_same(
+    tmp_path: Path, old: str, new: str, *, is_lost: bool
+) -> None:
+    """It finds the same rows, and forbids the same ones."""
+    first = f"CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c); CREATE {old};"
+    second = "CREATE TABLE n (id INTEGER PRIMARY KEY, a, b, c); INSERT INTO n SELECT * FROM t; DROP TABLE t;"
+    files = {"1_a.sql": first, "2_b.sql": f"{second} ALTER TABLE n RENAME TO t; CREATE {new};"}
+    result = check_lint(Migrator(":memory:", write_files(tmp_path, files)), has_database=False)
+
+    assert found(result.findings) == (("loses-data!",) if is_lost else ())
 
 
 def test_a_table_that_is_made_again_without_its_rows_is_found_without_rows(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from torc_migrations.checks.findings import CheckFinding, Level
 from torc_migrations.checks.linting.facts import Fact, words
 from torc_migrations.checks.linting.states import State
 from torc_migrations.databases.results.statements import StatementTime
-from torc_migrations.databases.results.tables import Column, TableState
+from torc_migrations.databases.results.tables import Column, Index, TableState
 from torc_migrations.databases.results.violations import BrokenObject
 from torc_migrations.databases.sqlite.catalog.definitions import Definition
 from torc_migrations.databases.sqlite.scripts.statements import names_in
@@ -93,7 +93,11 @@ def _lost_rows(
 
 
 def _lost_columns(fact: Fact, key: str, table: TableState, now: TableState) -> Iterator[CheckFinding]:
-    lost = [column.name for column in _gone(fact, key, table, now) if column.is_written]
+    lost = [
+        column.name
+        for column in _gone(fact, key, table, now)
+        if column.is_written and not _is_moved(fact, key, column, table, now)
+    ]
     if lost:
         names = ", ".join(f"{table.name}.{name}" for name in lost)
         message = f"column {names} goes with its values" if len(lost) == 1 else f"columns {names} go with their values"
@@ -113,6 +117,15 @@ def _left_out(fact: Fact, key: str, table: TableState, now: TableState, *, has_r
         yield finding("loses-data", fact, message, key, verbs=("drop",))
 
 
+def _is_moved(fact: Fact, key: str, column: Column, table: TableState, now: TableState) -> bool:
+    """Return whether a rebuild has copied a column, and the table has one that it did not have."""
+    old = {fact.column_after(key, each.name) for each in table.columns}
+    left_out = fact.effects.left_out.get(key)
+    name = lowered(column.name)
+    is_copied = left_out is not None and name not in left_out and fact.column_after(key, name) == name
+    return is_copied and any(lowered(each.name) not in old for each in now.columns)
+
+
 def _gone(fact: Fact, key: str, table: TableState, now: TableState) -> list[Column]:
     return [column for column in table.columns if not now.has(fact.column_after(key, column.name))]
 
@@ -129,10 +142,29 @@ def _lost_objects(fact: Fact) -> Iterator[CheckFinding]:
         is_dropped = f"{definition.kind} {definition.name}" in fact.effects.dropped_objects
         if is_dropped or old is None or now is None or definition.kind == "view":
             continue
+        if definition.kind == "index" and _is_covered(fact, table, definition.name):
+            continue
         gone = {lowered(column.name) for column in _gone(fact, table, old, now)}
         if definition.kind == "trigger" or not gone.intersection(names_in(definition.sql)):
             message = f"{definition.title} goes with table {definition.table}, which is made again without it"
             yield finding("loses-data", fact, message, definition.table)
+
+
+def _is_covered(fact: Fact, table: str, name: str) -> bool:
+    """Return whether the columns of an index that went begin another one now, which is unique if it was."""
+    old, now = fact.before.tables[table], fact.after.tables[fact.name_after(table)]
+    index = next((each for each in old.indexes if each.name == name), None)
+    if index is None or None in index.columns:
+        return False
+    columns = [fact.column_after(table, each) for each in index.columns if each is not None]
+    others = (each for each in now.indexes if not each.is_partial and _begins(each, columns))
+    if any(not index.is_unique or (each.is_unique and len(each.columns) == len(columns)) for each in others):
+        return True
+    return columns == [lowered(each.name) for each in now.columns if each.is_key]
+
+
+def _begins(index: Index, columns: list[str]) -> bool:
+    return [lowered(each or "") for each in index.columns[: len(columns)]] == columns
 
 
 def _is_there_by_another_name(state: State, table: TableState, definition: Definition) -> bool:
