@@ -15,6 +15,7 @@ class Model:
             table: {"id": "id", **{c: c for c in ("a", "b", "c")[: random.randint(1, 3)]}} for table in self.names
         }
         self.dropped: set[str] = set()  # indexes and triggers that were dropped by name
+        self.left_out: set[tuple[str, str]] = set()  # columns, by their first names, whose values a rebuild leaves out
         self.count = 0
         self.first = "".join(
             f"CREATE TABLE {table} ({', '.join(['id INTEGER PRIMARY KEY', *list(columns)[1:]])});\n"
@@ -47,9 +48,11 @@ class Model:
             old: now for old, now in self.columns[table].items() if now and (old == "id" or self.random.random() < 0.8)
         }
         self.columns[table] = {old: kept.get(old, "") for old in self.columns[table]}
-        names = ", ".join(kept.values())
         where = self.random.choice(("", "", " WHERE id <> 1"))
-        definition = names.replace("id", "id INTEGER PRIMARY KEY", 1)
+        definition = ", ".join(kept.values()).replace("id", "id INTEGER PRIMARY KEY", 1)
+        left_out = {old for old in kept if old != "id" and self.random.random() < 0.1}
+        self.left_out |= {(table, old) for old in left_out}
+        names = ", ".join(now for old, now in kept.items() if old not in left_out)
         again = f"CREATE INDEX i_{table} ON {name} (id);\n" if self.random.random() < 0.5 else ""
         if again:
             self.dropped.discard(f"i_{table}")

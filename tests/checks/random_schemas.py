@@ -6,17 +6,23 @@ from collections.abc import Iterator
 from random import Random
 
 _NAMES = ("{}", '"{}"', "[{}]", "`{}`")
+_TABLES = (
+    *("t", "T", "ä", "a b", "order", "xy"),
+    *("😀", 'a"b', "it's", "a]b", "a`b", "new\nline", "a;--b", "/*", "a.b"),
+)
 _TYPES = ("INTEGER", "TEXT", "REAL", "BLOB", "ANY")
 _CHECKS = ("", " NOT NULL", " DEFAULT 'a;b'", " DEFAULT (1 + 1)", " UNIQUE", " CHECK ({} <> '--')", " COLLATE NOCASE")
 _COMMENTS = ("", " -- a comment; with a semicolon\n", " /* a 'comment' */ ", "\n")
+_VALUES = (
+    *("1", "2.5", "'it''s'", "x'00ff'", "'a' || char(0) || 'b'", "NULL", "'a\nb;'", "1e300", "9e999", "-9e999"),
+    *("CAST(x'ff27' AS TEXT)", "CAST(x'80' AS TEXT)"),
+)
 _ENDS = ("", " -- the end", " /* the end */", " -- the end;\n", "\n")
 
 
 def draw_schema(random: Random) -> list[str]:
     """Return statements that can run one after the other."""
-    names = [
-        f"{random.choice(('t', 'T', 'ä', 'a b', 'order', 'xy'))}{number}" for number in range(random.randint(1, 6))
-    ]
+    names = [f"{random.choice(_TABLES)}{number}" for number in range(random.randint(1, 6))]
     tables = {name: [f"c{number}" for number in range(random.randint(1, 4))] for name in names}
     return [
         *(_table(random, name, tables) for name in tables),
@@ -87,9 +93,7 @@ def _triggers(random: Random, tables: dict[str, list[str]]) -> Iterator[str]:
 def _rows(random: Random, tables: dict[str, list[str]]) -> Iterator[str]:
     for name in tables:
         for number in range(random.choice((0, 0, 1, 3))):
-            value = random.choice(
-                ("1", "2.5", "'it''s'", "x'00ff'", "'a' || char(0) || 'b'", "NULL", "'a\nb;'", "1e300")
-            )
+            value = random.choice(_VALUES)
             yield f"INSERT OR IGNORE INTO {_quoted(name)} (id, {tables[name][0]}) VALUES ({number + 1}, {value})"
         if random.random() < 0.2:
             yield f"DELETE FROM {_quoted(name)} WHERE id > 1"

@@ -134,6 +134,17 @@ def test_the_text_has_one_order_and_keeps_comments(shop: Migrator) -> None:
     assert made.text.splitlines()[1] == "-- version: 2 add views"
 
 
+def test_a_view_comes_after_the_view_that_it_uses_whatever_their_names() -> None:
+    """Also where a name has to be quoted."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        execute(connection, ('CREATE VIEW "b ""1" AS SELECT 1 AS x', 'CREATE VIEW "a 1" AS SELECT x FROM "b ""1"'))
+
+        assert [each.split(" AS ")[0] for each in dumped(connection).statements] == [
+            'CREATE VIEW "b ""1"',
+            'CREATE VIEW "a 1"',
+        ]
+
+
 def test_the_shipped_schema_round_trips(tmp_path: Path) -> None:
     """Made by its migrations, and made from its dump, it is the same."""
     migrator = Migrator(tmp_path / "torc.db", SQL)

@@ -91,8 +91,7 @@ def test_two_branches_with_the_same_next_number(repository: Repository, torc: To
 
     assert torc("-d", "app.db", "renumber").status == 0
 
-    assert names(repository.migrations)[:2] == ["0003_create_shelf.rollback.sql", "0003_create_shelf.sql"]
-    assert names(repository.migrations)[-1] == "2_add_isbn.sql"
+    assert names(repository.migrations)[2:] == ["2_add_isbn.sql", "3_create_shelf.rollback.sql", "3_create_shelf.sql"]
     assert upgraded_by(torc).status == 0
     assert query(repository.path / "app.db", "SELECT max(version) FROM _sqlx_migrations") == [(3,)]
 
@@ -110,6 +109,47 @@ def test_a_rebase_that_stands_still_is_understood_too(repository: Repository, to
     numbers = sorted({int(name.partition("_")[0]) for name in names(repository.migrations)})
     assert numbers[:2] == [1, 30]
     assert len(numbers) == 4
+
+
+@pytest.mark.parametrize("theirs", [THEIRS, {"20_rename_title.sql": THEIRS["30_rename_title.sql"]}])
+def test_the_commits_of_a_rebase_keep_their_order(repository: Repository, torc: Torc, theirs: dict[str, str]) -> None:
+    """The second commit stops too; its migration comes after that of the first, whatever its number was."""
+    repository.commit(FIRST, torc, lock=True)
+    repository.git("checkout", "-b", "mine")
+    for number, kind in ((20, "shelf"), (21, "wall")):
+        repository.commit({f"{number}_create_{kind}.sql": f"CREATE TABLE {kind} (id INTEGER);\n"}, torc, lock=True)
+    repository.git("checkout", "main")
+    repository.commit(theirs, torc, lock=True)
+    repository.git("checkout", "mine")
+    repository.git("rebase", "main", fails=True)
+    assert torc("renumber").status == 0
+    repository.git("add", "-A", "migrations")
+    repository.git("rebase", "--continue", fails=True)
+
+    assert torc("renumber").status == 0
+
+    repository.git("add", "-A", "migrations")
+    repository.git("rebase", "--continue")
+    assert torc("check", "lock").status == 0
+    ids = [each.id.partition("_")[2] for each in discover(repository.migrations).migrations]
+    assert ids == ["create_book", "rename_title", "create_shelf", "create_wall"]
+
+
+@pytest.mark.parametrize("command", ["cherry-pick mine", "merge --squash mine"])
+def test_what_is_put_on_this_branch_is_moved(repository: Repository, torc: Torc, command: str) -> None:
+    """A cherry-pick and a squashed merge name no other branch; what HEAD does not have is moved."""
+    repository.branches(torc, FIRST, MINE, THEIRS, lock=True)
+    repository.git("checkout", "main")
+    repository.git(*command.split(), fails=True)
+
+    assert torc("renumber").status == 0
+
+    repository.git("add", "-A", "migrations")
+    repository.git("commit", "-m", "mine")
+    assert torc("check", "lock").status == 0
+    ids = [each.id.partition("_")[2] for each in discover(repository.migrations).migrations]
+    assert ids == ["create_book", "rename_title", "index_titles", "more"]
+    assert torc("renumber").status == 2  # nothing stands still any more
 
 
 def test_what_is_installed_keeps_its_number(repository: Repository, torc: Torc) -> None:
@@ -188,7 +228,7 @@ def test_a_name_that_is_taken_stops_before_anything_is_lost(tmp_path: Path) -> N
         "1_a.rollback.sql": "two",
         "2_b.sql": "three",
         "3_c.sql": "",
-        "0004_a.rollback.sql": "four",
+        "4_a.rollback.sql": "four",
     }
     write_files(tmp_path, files)
 

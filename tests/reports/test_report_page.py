@@ -101,6 +101,19 @@ def test_hostile_names_are_read_as_they_are(pages: dict[str, Path], browser: Bro
     assert browser.messages == []
 
 
+def test_spaces_and_line_breaks_of_a_name_are_seen(browser: Browser, tmp_path: Path) -> None:
+    """Two tables whose names differ in them alone look different."""
+    names = ("a b", "a  b", " a b", "a\nb")
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "migrations" / "1_a.sql").write_text("".join(f'CREATE TABLE "{name}" (x);\n' for name in names))
+    report = make_report(None, tmp_path / "migrations")
+    (tmp_path / "page.html").write_text(as_html(report))
+    browser.open(tmp_path / "page.html")
+
+    shown = browser.evaluate("[...document.querySelectorAll('#schema li code')].map(each => each.innerText)")
+    assert set(names) <= set(shown)
+
+
 def test_a_script_would_not_run(pages: dict[str, Path], browser: Browser, tmp_path: Path) -> None:
     """Even if one came into the page, the policy in its head forbids it; so the page needs none."""
     bad = tmp_path / "bad.html"

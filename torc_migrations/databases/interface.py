@@ -105,7 +105,10 @@ class RecordedEffects(Effects, Protocol):
         marks: by table, the AUTOINCREMENT marks that were kept though the table was dropped and made again.
         stale: the full-text indexes that do not match the table which they index, and which it has written.
         renamed_tables: by the lower name that a table had before the script, the lower name that it has after it.
-        renamed_columns: by that name, the lower name that each column has after it, by the one that it had before.
+        renamed_columns: by that name, the lower name that each column has after it, by the one that it had before; one
+            that no column can have, where an ALTER TABLE has dropped it.
+        left_out: by that name of a table that it drops, the columns, in lower case, that it has neither read before nor
+            named where it copies rows; a server does not report them.
     """
 
     statements: list[StatementTime]
@@ -116,6 +119,7 @@ class RecordedEffects(Effects, Protocol):
     stale: tuple[str, ...]
     renamed_tables: dict[str, str]
     renamed_columns: dict[str, dict[str, str]]
+    left_out: dict[str, set[str]]
 
 
 class Tracker(Protocol):

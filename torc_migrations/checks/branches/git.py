@@ -9,6 +9,7 @@ from hashlib import new
 from torc_migrations.errors import SourceError
 
 _SHA1_DIGITS = 40
+_PUTS_ON_HEAD = ("rebase-merge", "rebase-apply", "CHERRY_PICK_HEAD", "SQUASH_MSG")
 
 
 def files_in(ref: str, directory: str) -> dict[str, str]:
@@ -40,19 +41,24 @@ def is_text_of(blob: str, text: bytes) -> bool:
 
 
 def merged_ref(directory: str) -> str | None:
-    """Return the commit of the other branch while a merge or a rebase stands still at a conflict, or None.
+    """Return the commit that has the migrations of others, while git stands still at a conflict; else None.
 
-    In a merge it is the branch that is merged. In a rebase it is what the own commits are put on.
+    In a merge it is the branch that is merged. In a rebase, in a cherry-pick and after `merge --squash` it is HEAD, on
+    which commits are put: in a rebase it has those that were put there before, too.
 
     Raises:
         SourceError: git is not installed, or the directory is in no repository.
     """
-    for name in ("MERGE_HEAD", "rebase-merge/onto", "rebase-apply/onto"):
-        path = os.path.join(directory, os.fsdecode(_git(directory, "rev-parse", "--git-path", name).strip()))
-        if os.path.isfile(path):
-            with open(path, encoding="ascii") as file:
-                return file.read().split()[0]
-    return None
+    if merged := _path(directory, "MERGE_HEAD"):
+        with open(merged, encoding="ascii") as file:
+            return file.read().split()[0]
+    return "HEAD" if any(_path(directory, name) for name in _PUTS_ON_HEAD) else None
+
+
+def _path(directory: str, name: str) -> str | None:
+    """Return the path of a file of git's own, where it is there."""
+    path = os.path.join(directory, os.fsdecode(_git(directory, "rev-parse", "--git-path", name).strip()))
+    return path if os.path.exists(path) else None
 
 
 def _commit(ref: str, directory: str) -> str:

@@ -69,10 +69,13 @@ def _next_version(layout: Layout, known: Sequence[Known], sequential: bool | Non
 
 
 def _width(layout: Layout, known: Sequence[Known]) -> int:
-    """Return how many digits a number has: four, or as many as the newest in a directory that yoyo may read."""
+    """Return how many digits a number has: four, or as many as the newest in a directory that yoyo may read.
+
+    yoyo runs migrations in the order of their names, and would run `0003_c` before `1_a`.
+    """
     newest = known[-1].id if known else ""
     number = newest[: len(newest) - len(newest.lstrip("0123456789"))]
-    return len(number) if read_wild(newest) or (layout is Layout.YOYO and number.startswith("0")) else 4
+    return len(number) if read_wild(newest) or (layout is Layout.YOYO and number) else 4
 
 
 def _are_sequential(known: Sequence[Known]) -> bool:

@@ -55,7 +55,8 @@ def renumber(
     Args:
         directory: a directory of migrations, with two of one version perhaps.
         versions: the migrations to move; none means those that the commit `base` does not have.
-        base: a commit of git; None means the other branch of a merge or a rebase that stands still.
+        base: a commit of git; None means the other branch of a merge that stands still, and in a rebase, in a
+            cherry-pick and after `merge --squash` HEAD.
         recorded: what the ledgers of a database say, which none of the moved ones may be in.
 
     Raises:
@@ -96,7 +97,7 @@ def _only_here(directory: str, files: list[File], base: str | None) -> list[Name
     if ref is None:
         raise SourceError(
             directory,
-            "which migrations are to be renumbered is not known: no merge or rebase of git stands still here",
+            "which migrations are to be renumbered is not known: no merge, rebase or cherry-pick stands still here",
             hint="name the versions, or the branch that has the others with base=",
             command_hint="name the versions, or the branch that has the others with --base",
         )

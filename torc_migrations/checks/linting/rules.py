@@ -10,10 +10,10 @@ from torc_migrations.checks.findings import CheckFinding, Level
 from torc_migrations.checks.linting.facts import Fact, words
 from torc_migrations.checks.linting.states import State
 from torc_migrations.databases.results.statements import StatementTime
-from torc_migrations.databases.results.tables import Column, TableState
+from torc_migrations.databases.results.tables import Column, Index, TableState
 from torc_migrations.databases.results.violations import BrokenObject
 from torc_migrations.databases.sqlite.catalog.definitions import Definition
-from torc_migrations.databases.sqlite.scripts.statements import canonical
+from torc_migrations.databases.sqlite.scripts.statements import names_in
 from torc_migrations.formatting import counted, duration_text, lowered
 
 CHECK = "lint"
@@ -70,6 +70,7 @@ def loses_data(fact: Fact, scene: Scene) -> Iterator[CheckFinding]:
         yield from _lost_rows(fact, key, table, now, scene.has_rows)
         if now is not None and (table.rows or not scene.has_rows):
             yield from _lost_columns(fact, key, table, now)
+            yield from _left_out(fact, key, table, now, has_rows=scene.has_rows)
     yield from _lost_objects(fact)
 
 
@@ -92,11 +93,37 @@ def _lost_rows(
 
 
 def _lost_columns(fact: Fact, key: str, table: TableState, now: TableState) -> Iterator[CheckFinding]:
-    lost = [column.name for column in _gone(fact, key, table, now) if column.is_written]
+    lost = [
+        column.name
+        for column in _gone(fact, key, table, now)
+        if column.is_written and not _is_moved(fact, key, column, table, now)
+    ]
     if lost:
         names = ", ".join(f"{table.name}.{name}" for name in lost)
         message = f"column {names} goes with its values" if len(lost) == 1 else f"columns {names} go with their values"
         yield finding("loses-data", fact, message, lost[0], key, verbs=("drop",), level="warning")
+
+
+def _left_out(fact: Fact, key: str, table: TableState, now: TableState, *, has_rows: bool) -> Iterator[CheckFinding]:
+    """Find columns that a table still has after it was made again, and whose values the script has not copied."""
+    kept = [column.name for column in table.columns if column.is_written and column not in _gone(fact, key, table, now)]
+    lost = [name for name in kept if lowered(name) in fact.effects.left_out.get(key, ())]
+    if lost and lost == kept and not (has_rows or table.rows):
+        message = f"table {table.name} is dropped with its rows, and made again"
+        yield finding("loses-data", fact, message, key, verbs=("drop",), level="warning")
+    elif lost and lost != kept:
+        names = ", ".join(f"{table.name}.{name}" for name in lost)
+        message = f"the values of {names} go, because the script makes the table again and does not copy them"
+        yield finding("loses-data", fact, message, key, verbs=("drop",))
+
+
+def _is_moved(fact: Fact, key: str, column: Column, table: TableState, now: TableState) -> bool:
+    """Return whether a rebuild has copied a column, and the table has one that it did not have."""
+    old = {fact.column_after(key, each.name) for each in table.columns}
+    left_out = fact.effects.left_out.get(key)
+    name = lowered(column.name)
+    is_copied = left_out is not None and name not in left_out and fact.column_after(key, name) == name
+    return is_copied and any(lowered(each.name) not in old for each in now.columns)
 
 
 def _gone(fact: Fact, key: str, table: TableState, now: TableState) -> list[Column]:
@@ -115,10 +142,29 @@ def _lost_objects(fact: Fact) -> Iterator[CheckFinding]:
         is_dropped = f"{definition.kind} {definition.name}" in fact.effects.dropped_objects
         if is_dropped or old is None or now is None or definition.kind == "view":
             continue
+        if definition.kind == "index" and _is_covered(fact, table, definition.name):
+            continue
         gone = {lowered(column.name) for column in _gone(fact, table, old, now)}
-        if definition.kind == "trigger" or not gone.intersection(canonical(definition.sql.encode())):
+        if definition.kind == "trigger" or not gone.intersection(names_in(definition.sql)):
             message = f"{definition.title} goes with table {definition.table}, which is made again without it"
             yield finding("loses-data", fact, message, definition.table)
+
+
+def _is_covered(fact: Fact, table: str, name: str) -> bool:
+    """Return whether the columns of an index that went begin another one now, which is unique if it was."""
+    old, now = fact.before.tables[table], fact.after.tables[fact.name_after(table)]
+    index = next((each for each in old.indexes if each.name == name), None)
+    if index is None or None in index.columns:
+        return False
+    columns = [fact.column_after(table, each) for each in index.columns if each is not None]
+    others = (each for each in now.indexes if not each.is_partial and _begins(each, columns))
+    if any(not index.is_unique or (each.is_unique and len(each.columns) == len(columns)) for each in others):
+        return True
+    return columns == [lowered(each.name) for each in now.columns if each.is_key]
+
+
+def _begins(index: Index, columns: list[str]) -> bool:
+    return [lowered(each or "") for each in index.columns[: len(columns)]] == columns
 
 
 def _is_there_by_another_name(state: State, table: TableState, definition: Definition) -> bool:
@@ -236,7 +282,8 @@ def not_null_without_default(fact: Fact, _: Scene) -> Iterator[CheckFinding]:
                 what = "is new" if known is None else "is NOT NULL now"
                 message = f"column {now.name}.{column.name} {what} and has no default"
                 hint = "an INSERT of the previous release fails without it; give it a default"
-                is_filled = known is not None or bool(table.rows and now.rows) or _is_made_again(fact, key)
+                is_again = key in fact.effects.left_out or _is_made_again(fact, key)
+                is_filled = known is not None or bool(table.rows and now.rows) or is_again
                 level: Level = "warning" if is_filled else "error"
                 yield finding("not-null-without-default", fact, message, column.name, key, level=level, hint=hint)
 

@@ -18,7 +18,7 @@ from torc_migrations.databases.sqlite.schemas.definitions import (
     read_columns,
     read_definitions,
     read_foreign_keys,
-    read_indexed_columns,
+    read_indexes,
 )
 from torc_migrations.databases.sqlite.scripts.statements import names_in
 from torc_migrations.errors import NotSupported
@@ -115,13 +115,15 @@ class _SQLiteStates:
 
     def _read_table(self, name: str, sql: str) -> TableState:
         database = self._database
+        indexes = read_indexes(database, name)
         return TableState(
             name,
             sql,
             read_columns(database, name),
             count_rows(database, name),
             read_foreign_keys(database, name),
-            read_indexed_columns(database, name),
+            tuple(each.columns for each in indexes if not each.is_partial),
+            indexes,
         )
 
     def find_broken(self, _: Migration, effects: RecordedEffects, __: State, ___: State) -> tuple[BrokenObject, ...]:

@@ -26,9 +26,10 @@ examples:
   torc-migrations renumber --base origin/main
   torc-migrations renumber 20260114090000 20260114100000
 
-Without VERSION the migrations are moved that the other branch does not have: that of a merge or a rebase that stands \
-still at a conflict, or that of --base. They keep their order. Ids in `-- depends:` lines follow, and migrations.lock \
-is written again, which ends its conflict.
+Without VERSION the migrations are moved that the other branch does not have: that of a merge that stands still at a \
+conflict, or that of --base. In a rebase, in a cherry-pick and after `merge --squash` those are moved that HEAD does \
+not have. They keep their order. Ids in `-- depends:` lines follow, and migrations.lock is written again, which ends \
+its conflict.
 
 If a database is named, nothing is renamed that is installed there.
 """

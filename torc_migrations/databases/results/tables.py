@@ -29,11 +29,23 @@ class ForeignKey(NamedTuple):
     parent: str
 
 
+class Index(NamedTuple):
+    """An index of a table: its name, its columns in order, with None for an expression, and what it is of.
+
+    `is_partial` says that it does not have all rows.
+    """
+
+    name: str
+    columns: tuple[str | None, ...]
+    is_unique: bool
+    is_partial: bool
+
+
 @dataclass(frozen=True, slots=True)
 class TableState:
     """A table at one moment: its SQL, columns, rows (None where they cannot be counted), keys, and indexed columns.
 
-    A server does not keep the SQL, which is empty there.
+    A server does not keep the SQL, which is empty there, and gives no `indexes`.
     """
 
     name: str
@@ -42,6 +54,7 @@ class TableState:
     rows: int | None
     keys: tuple[ForeignKey, ...]
     indexed: tuple[tuple[str | None, ...], ...]
+    indexes: tuple[Index, ...] = ()
 
     def has(self, column: str) -> bool:
         """Return whether it has a column of this name."""

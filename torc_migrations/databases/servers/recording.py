@@ -38,6 +38,7 @@ class RecordedServerEffects(ServerEffects):
     stale: tuple[str, ...] = ()
     renamed_tables: dict[str, str] = field(default_factory=dict)
     renamed_columns: dict[str, dict[str, str]] = field(default_factory=dict)
+    left_out: dict[str, set[str]] = field(default_factory=dict)
 
     def time_statement(self, script: Script, begin: int, end: int, elapsed_ns: int) -> None:
         """Record the time of a statement."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 
-from torc_migrations.databases.results.tables import Column, ForeignKey
+from torc_migrations.databases.results.tables import Column, ForeignKey, Index
 from torc_migrations.databases.sqlite.catalog.catalog import catalog_of
 from torc_migrations.databases.sqlite.catalog.definitions import Definition
 from torc_migrations.databases.sqlite.connection import quote_identifier
@@ -55,14 +55,17 @@ def read_foreign_keys(database: SQLiteConnection, table: str) -> tuple[ForeignKe
     return tuple(ForeignKey(tuple(columns), parent) for columns, parent in keys.values())
 
 
-def read_indexed_columns(database: SQLiteConnection, table: str) -> tuple[tuple[str | None, ...], ...]:
-    """Return the columns of each index of a table that has all of its rows, in order; None for an expression."""
+def read_indexes(database: SQLiteConnection, table: str) -> tuple[Index, ...]:
+    """Return the indexes of a table, those of its primary key and of UNIQUE too."""
     indexes = database.execute(f"PRAGMA main.index_list({quote_identifier(table)})").fetchall()
     return tuple(
-        tuple(None if name is None else str(name) for _, _, name in _index_info(database, str(index)))
-        for _, index, _, _, partial in indexes
-        if not partial
+        Index(str(name), _index_columns(database, str(name)), bool(unique), bool(partial))
+        for _, name, unique, _, partial in indexes
     )
+
+
+def _index_columns(database: SQLiteConnection, index: str) -> tuple[str | None, ...]:
+    return tuple(None if name is None else str(name) for _, _, name in _index_info(database, index))
 
 
 def _index_info(database: SQLiteConnection, index: str) -> list[tuple[int, int, str | None]]:

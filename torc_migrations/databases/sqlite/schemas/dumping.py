@@ -16,18 +16,22 @@ from torc_migrations.databases.sqlite.schemas.definitions import (
     read_writable_columns,
 )
 from torc_migrations.databases.sqlite.schemas.settling import with_end
-from torc_migrations.databases.sqlite.scripts.statements import canonical
+from torc_migrations.databases.sqlite.scripts.statements import canonical, names_in
 from torc_migrations.databases.sqlite.transactions import SQLiteConnection
 from torc_migrations.formatting import lowered
 
 _ROWIDS = ("rowid", "_rowid_", "oid")
 _FILE_PRAGMAS = ("application_id", "user_version")
-# quote() ends a text at its first NUL.
+# quote() ends a text at its first NUL. As a blob, because a text may be no UTF-8.
 _LITERAL = """
-    CASE WHEN typeof({column}) = 'text' AND instr({column}, char(0)) > 0
-    THEN 'CAST(x''' || hex({column}) || ''' AS TEXT)'
-    ELSE quote({column}) END
+    CAST(
+        CASE WHEN typeof({column}) = 'text' AND instr({column}, char(0)) > 0
+        THEN 'CAST(x''' || hex({column}) || ''' AS TEXT)'
+        ELSE quote({column}) END
+        AS BLOB
+    )
 """
+_INFINITE = {b"Inf": "9e999", b"-Inf": "-9e999"}  # which quote() returns for them, and no statement understands
 SELECT_LITERALS = """
     SELECT {literals}
     FROM main.{table}
@@ -95,7 +99,7 @@ def _parents(database: SQLiteConnection, tables: Sequence[Definition]) -> dict[s
 
 def _used_views(views: Sequence[Definition]) -> dict[str, set[str]]:
     names = {lowered(view.name) for view in views}
-    return {lowered(view.name): names.intersection(canonical(view.sql.encode())) for view in views}
+    return {lowered(view.name): names.intersection(names_in(view.sql)) for view in views}
 
 
 def _by_dependency(definitions: Sequence[Definition], needs: Mapping[str, set[str]]) -> list[Definition]:
@@ -134,10 +138,10 @@ class _RowWriter:
         name, listed = quote_identifier(table.name), ", ".join(map(quote_identifier, columns))
         for values in self._literals(table, columns):
             self.written += 1
-            yield f"INSERT INTO {name} ({listed}) VALUES ({', '.join(values)});"
+            yield f"INSERT INTO {name} ({listed}) VALUES ({', '.join(map(_written, values))});"
         yield from self._mark(table)
 
-    def _literals(self, table: Definition, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    def _literals(self, table: Definition, columns: Sequence[str]) -> list[tuple[bytes, ...]]:
         literals = ", ".join(_LITERAL.format(column=quote_identifier(column)) for column in columns)
         sql = SELECT_LITERALS.format(
             literals=literals, table=quote_identifier(table.name), order=self._order(table, columns)
@@ -162,3 +166,12 @@ class _RowWriter:
             (literal,) = self._database.execute("SELECT quote(:name)", {"name": table.name}).fetchone()
             yield f"DELETE FROM sqlite_sequence WHERE name = {literal};"
             yield f"INSERT INTO sqlite_sequence (name, seq) VALUES ({literal}, {mark});"
+
+
+def _written(literal: bytes) -> str:
+    """Return a literal as a statement can have it, from what `_LITERAL` gives."""
+    try:
+        return _INFINITE.get(literal) or literal.decode()
+    except UnicodeDecodeError:
+        text = literal[1:-1].replace(b"''", b"'")
+        return f"CAST(x'{text.hex()}' AS TEXT)"

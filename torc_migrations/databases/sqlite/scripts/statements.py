@@ -26,7 +26,8 @@ _TOKEN = re.compile(
     | (?P<blank>     """
     + _BLANK
     + rb""" )
-    | (?P<quoted>    '[^']*(?:'|\Z) | "[^"]*(?:"|\Z) | `[^`]*(?:`|\Z) | \[[^\]]*(?:\]|\Z) )
+    | (?P<quoted>    '(?:[^']++|'')*+(?:'|\Z) | "(?:[^"]++|"")*+(?:"|\Z)
+                   | `(?:[^`]++|``)*+(?:`|\Z) | \[[^\]]*(?:\]|\Z) )
     | (?P<word>      [A-Za-z0-9_$\x80-\xff]+ )
     | (?P<sign>      . )
     """,
@@ -339,7 +340,7 @@ class Flow:
 
     def puts_back(self, text: str) -> bool:
         """Return whether the statement that is being run puts copies of a table's rows back."""
-        self._note_transfer(text)
+        self._reads |= self.transferred(text)
         return bool(self._put_back())
 
     def copies_of(self, names: AbstractSet[str]) -> frozenset[str]:
@@ -355,11 +356,13 @@ class Flow:
         if sources := self._sources.pop(("main", old), None):
             self._sources[("main", new)] = sources
 
-    def _note_transfer(self, text: str) -> None:
-        if self._writes and not self._reads and (found := _TRANSFERS.match(text)):
-            name = lowered(_unquoted(found["name"]))
-            schema = found["schema"] and lowered(_unquoted(found["schema"]))
-            self._reads.add((schema or ("temp" if name in self._temporary else "main"), name))
+    def transferred(self, text: str) -> set[_Place]:
+        """Return the table that a statement copies whole: its schema, and its name in lower case."""
+        if "*" not in text or not self._writes or not (found := _TRANSFERS.match(text)):
+            return set()
+        name, schema = lowered(_unquoted(found["name"])), found["schema"] and lowered(_unquoted(found["schema"]))
+        table: set[_Place] = {(schema or ("temp" if name in self._temporary else "main"), name)}
+        return table if self._reads <= table else set()
 
     def _put_back(self) -> frozenset[str]:
         copied = set[_Place]().union(*(self._sources.get(place, ()) for place in self._reads))
@@ -368,8 +371,7 @@ class Flow:
     def end_statement(self, text: str) -> None:
         """Note that a statement was run."""
         self.put_back = frozenset()
-        if "*" in text:
-            self._note_transfer(text)
+        self._reads |= self.transferred(text)
         if self._reads and self._writes:
             self.put_back = self._put_back()
             self.returned |= self.put_back
