@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torc_migrations.errors import Irreversible, NothingToResume
-from torc_migrations.history.conditions import check_present
+from torc_migrations.history.conditions import check_present, error_of_half_done
 from torc_migrations.history.planning import plan_exactly, plan_line_endings, plan_repair, plan_trust
 from torc_migrations.history.steps import Action, Direction, Plan, Step
 
@@ -91,6 +91,7 @@ def plan_resume(status: Status, version: int, after: int) -> Plan:
     """Plan to run the statements of a script that come after the first `after` of them.
 
     Raises:
+        HalfDone: more of them are done, and would be run again.
         VersionNotPresent: the source has no such version.
         NothingToResume: it has no script outside a transaction that has begun and has not ended.
     """
@@ -99,6 +100,8 @@ def plan_resume(status: Status, version: int, after: int) -> Plan:
     begun, migration = entry.half_done, entry.migration
     if begun is None:
         raise NothingToResume(version)
+    if after < begun.done:
+        raise error_of_half_done(entry, begun)
     action, direction = (Action.ROLL_BACK, Direction.DOWN) if begun.rolls_back else (Action.APPLY, Direction.UP)
     if migration.down is None and begun.rolls_back:
         raise Irreversible(version)
