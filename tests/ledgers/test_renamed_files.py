@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from database_under_test import SQLiteUnderTest, ladder
-from other_tools import listed, yoyo
+from other_tools import listed, sqlx_revert, yoyo
 
 from torc_migrations import Migrator, errors, rollback, status, upgrade
 
@@ -165,6 +165,22 @@ def test_what_stock_yoyo_alone_has_applied_is_known_by_its_words(sqlite: SQLiteU
     assert sqlite.ledgers().yoyo == ("1_a", "3_b-c")
     assert sqlite.ledgers().agreed == (1, 3)
     assert listed(sqlite, source) == "AA"
+
+
+def test_the_new_place_of_a_renamed_file_may_have_been_that_of_a_reverted_one(sqlite: SQLiteUnderTest, folder):
+    """What yoyo's ledger still has of the other one is removed, and not what was moved there."""
+    source = folder(ladder(3))
+    upgrade(sqlite.path, source)
+    sqlx_revert(sqlite, source, "3_make_t3")
+    moves = (("3_make_t3", "4_make_t3"), ("2_make_t2", "3_make_t2"))
+    rename(source, *moves, *((f"{old}.rollback", f"{new}.rollback") for old, new in moves))
+    folder({"2_new": "CREATE TABLE new (x);"})
+
+    Migrator(sqlite.path, source).repair(renamed=True)
+
+    assert sqlite.ledgers().agreed == (1, 3)
+    assert upgrade(sqlite.path, source).applied == (2, 4)
+    assert sqlite.ledgers().agreed == (1, 2, 3, 4)
 
 
 @pytest.mark.parametrize("group", [0, 0.05])

@@ -65,10 +65,9 @@ def _plan_way(status: Status, way: str, value: Any, versions: tuple[int, ...], l
 
 def plan_renames(status: Status) -> Plan:
     """Plan to give the records of installed migrations the new names of their files, and to erase stale ones."""
-    renames = tuple(_rename(rename) for rename in status.renames)
-    return Plan(
-        None, (*renames, *(_redescribe(entry) for entry in status.entries if entry.old_ids or entry.unsure_ids))
-    )
+    entries = {entry.migration.version: entry for entry in status.entries if entry.old_ids or entry.unsure_ids}
+    renames = tuple(_rename(rename, entries.pop(rename.migration.version, None)) for rename in status.renames)
+    return Plan(None, (*renames, *map(_redescribe, entries.values())))
 
 
 def _redescribe(entry: Entry) -> Step:
@@ -81,10 +80,12 @@ def _redescribe(entry: Entry) -> Step:
     return Step(entry.migration, action, f"was {', '.join(names)}", old_ids=names)
 
 
-def _rename(rename: Rename) -> Step:
+def _rename(rename: Rename, entry: Entry | None) -> Step:
+    """Move the records of a migration; what another one has left by the version that it gets is removed."""
     old = ", ".join(rename.old_ids) or str(rename.sqlx.version)
     action = Action.ERASE if rename.is_stale else Action.RENAME
-    return Step(rename.migration, action, f"was {old}", renamed_from=rename)
+    left = entry.old_ids if entry else ()
+    return Step(rename.migration, action, f"was {old}", renamed_from=rename, old_ids=left)
 
 
 def plan_resume(status: Status, version: int, after: int) -> Plan:
