@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from database_under_test import SQLiteUnderTest, ladder
-from other_tools import listed, yoyo
+from other_tools import listed, sqlx_revert, yoyo
 
 from torc_migrations import Migrator, errors, rollback, status, upgrade
 
@@ -165,6 +165,57 @@ def test_what_stock_yoyo_alone_has_applied_is_known_by_its_words(sqlite: SQLiteU
     assert sqlite.ledgers().yoyo == ("1_a", "3_b-c")
     assert sqlite.ledgers().agreed == (1, 3)
     assert listed(sqlite, source) == "AA"
+
+
+def test_the_new_place_of_a_renamed_file_may_have_been_that_of_a_reverted_one(sqlite: SQLiteUnderTest, folder):
+    """What yoyo's ledger still has of the other one is removed, and not what was moved there."""
+    source = folder(ladder(3))
+    upgrade(sqlite.path, source)
+    sqlx_revert(sqlite, source, "3_make_t3")
+    moves = (("3_make_t3", "4_make_t3"), ("2_make_t2", "3_make_t2"))
+    rename(source, *moves, *((f"{old}.rollback", f"{new}.rollback") for old, new in moves))
+    folder({"2_new": "CREATE TABLE new (x);"})
+
+    Migrator(sqlite.path, source).repair(renamed=True)
+
+    assert sqlite.ledgers().agreed == (1, 3)
+    assert upgrade(sqlite.path, source).applied == (2, 4)
+    assert sqlite.ledgers().agreed == (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("group", [0, 0.05])
+def test_numbers_that_were_moved_up_are_known_to_stock_yoyo_by_their_words(sqlite: SQLiteUnderTest, folder, group):
+    """A new migration has come between those that are installed: each old name has the version of another file now."""
+    source = folder(
+        {
+            "1_a": "CREATE TABLE a (x);",
+            "2_b": "CREATE TABLE IF NOT EXISTS b (x);\nINSERT INTO b VALUES (1);",
+            "3_c": "CREATE TABLE IF NOT EXISTS c (x);\nINSERT INTO c VALUES (1);",
+        }
+    )
+    yoyo(sqlite, "apply", source)
+    rename(source, ("2_b", "3_b"), ("3_c", "4_c"))
+    folder({"2_new": "CREATE TABLE new (x);"})
+
+    report = Migrator(sqlite.path, source, group=group).upgrade()
+
+    assert report.applied == (2,)
+    assert sqlite.execute("SELECT * FROM b UNION ALL SELECT * FROM c") == [(1,), (1,)]
+    assert sqlite.ledgers().agreed == (1, 2, 3, 4)
+    assert listed(sqlite, source) == "AAAA"
+
+
+def test_new_words_are_not_those_of_a_new_file_with_the_old_words(sqlite: SQLiteUnderTest, folder):
+    """A file was described anew, and another one has its old words: the schema shows which of both is installed."""
+    source = folder({"1_a": "CREATE TABLE a (x);", "2_fix": "CREATE TABLE b (x);"})
+    yoyo(sqlite, "apply", source)
+    rename(source, ("2_fix", "2_fix_login"))
+    folder({"3_fix": "CREATE TABLE c (x);"})
+
+    assert upgrade(sqlite.path, source).applied == (3,)
+    assert status(sqlite.path, source).clean
+    assert sqlite.ledgers().sqlx == (1, 2, 3)
+    assert listed(sqlite, source) == "AAA"
 
 
 @pytest.mark.parametrize("is_renamed", [True, False])

@@ -212,7 +212,7 @@ def test_settings_before_the_place_of_resumption_hold(sqlite: SQLiteUnderTest, f
 @pytest.mark.parametrize(("after", "reason"), [(4, "inside a transaction"), (99, "has 8 statements")])
 def test_no_script_is_resumed_where_it_cannot_be(sqlite: SQLiteUnderTest, folder, after, reason):
     """A place in the middle of the script's own transaction, or behind its end, is refused before anything runs."""
-    source = folder({**ladder(1), "2_b": OUTSIDE})
+    source = folder({**ladder(1), "2_b": OUTSIDE.replace("INSERT INTO c VALUES (1)", "INSERT INTO c VALUES (stop())")})
     kill(sqlite, source)
 
     with pytest.raises(errors.BadScript, match=reason):
@@ -309,6 +309,28 @@ def test_an_interruption_is_half_done_too(sqlite: SQLiteUnderTest, folder):
 
     assert python(code, sqlite.path, source) == "ExecutionFailed\n"
     assert status(sqlite.path, source).entries[0].half_done.done == 6
+
+
+def test_statements_that_are_done_are_not_run_again(sqlite: SQLiteUnderTest, folder):
+    """Somebody types the same repair again, after the first one has stopped further on: no row is inserted twice."""
+    source = folder(
+        {"1_a": "-- no-transaction\nCREATE TABLE a (x);\nINSERT INTO late VALUES (1);\nINSERT INTO later VALUES (1);"}
+    )
+    with pytest.raises(errors.ExecutionFailed):
+        upgrade(sqlite.path, source)
+    sqlite.execute("CREATE TABLE late (x)")
+    with pytest.raises(errors.ExecutionFailed):
+        Migrator(sqlite.path, source).repair(1, resume_after=1)
+    sqlite.execute("CREATE TABLE later (x)")
+
+    with pytest.raises(errors.HalfDone) as failure:
+        Migrator(sqlite.path, source).repair(1, resume_after=1)
+
+    assert failure.value.done == 2
+    assert sqlite.execute("SELECT x FROM late") == [(1,)]
+    Migrator(sqlite.path, source).repair(1, resume_after=2)
+    assert sqlite.execute("SELECT x FROM late UNION ALL SELECT x FROM later") == [(1,), (1,)]
+    assert status(sqlite.path, source).clean
 
 
 def test_a_script_that_somebody_else_records_meanwhile_is_not_half_done(sqlite: SQLiteUnderTest, folder):

@@ -145,6 +145,45 @@ def test_rehearsal_on_a_full_disk_is_an_error_that_says_so(tmp_path: Path, folde
     assert said == "True True ['app.db']\n"
 
 
+# Upgrades copies of a database with a snapshot, with more and more space.
+SNAPSHOTS = """
+import os, shutil, sqlite3, subprocess, sys
+from torc_migrations import errors, upgrade
+disk, source, kept = sys.argv[1:]
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], check=True)
+path, ballast = os.path.join(disk, "app.db"), os.path.join(disk, "ballast")
+said = []
+for free in range(0, 400_000, 8192):
+    for name in os.listdir(disk):
+        os.unlink(os.path.join(disk, name))
+    shutil.copy(kept, path)
+    with open(ballast, "wb") as file:
+        file.write(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - free))
+    try:
+        upgrade(path, source, snapshot=disk)
+    except errors.MigrationError as error:
+        said.append(" full" in str(error) or isinstance(error, errors.NotEnoughSpace))
+        os.unlink(ballast)
+        connection = sqlite3.connect(path)
+        assert connection.execute("SELECT count(*) FROM big").fetchone() == (100,)
+        connection.close()
+print(len(said) > 5, all(said))
+"""
+
+
+@pytest.mark.skipif(not allowed("--mount"), reason="nobody may mount a disk here")
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+def test_snapshot_on_a_full_disk_is_an_error_that_says_so(tmp_path: Path, sqlite: SQLiteUnderTest, folder, journal):
+    """Also where the copy of a database in WAL mode has no space for the index that SQLite makes for a moment."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    source = folder({"1_big": BIG.replace("1000)", "100)"), "2_more": "CREATE TABLE more (x);"})
+    upgrade(sqlite.path, source, target=1)
+    sqlite.execute(f"PRAGMA journal_mode = {journal}")
+
+    assert within(["--mount"], SNAPSHOTS, disk, source, sqlite.path) == "True True\n"
+
+
 # Upgrades a lent connection without the rights of root; at the moment before its first write something happens.
 MEANWHILE = (
     BECOME_NOBODY

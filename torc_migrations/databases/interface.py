@@ -196,6 +196,10 @@ class Database(Protocol):
     def may_group(self) -> bool:
         """Whether steps may share a transaction: not where DDL commits by itself, nor where others use the tables."""
 
+    @property
+    def locks_outside(self) -> bool:
+        """Whether the migration lock is held while a script runs outside a transaction."""
+
     def close(self) -> None:
         """Close the connection, or give a lent one back as it was found."""
 

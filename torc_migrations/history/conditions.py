@@ -69,7 +69,7 @@ def check_ledgers(
     found = []
     for entry in unsettled if ignore_missing else (*unsettled, *status.kept):
         if entry.half_done is not None:
-            raise _half_done(entry, entry.half_done)
+            raise error_of_half_done(entry, entry.half_done)
         if entry.out_of_step:
             raise _out_of_step(entry)
         if entry.evidence is not None and entry.note:
@@ -116,7 +116,8 @@ def _dirty(status: Status, version: int) -> Dirty:
     return Dirty(version, _stop(entry, entry.half_done))
 
 
-def _half_done(entry: Entry, begun: Begun) -> HalfDone:
+def error_of_half_done(entry: Entry, begun: Begun) -> HalfDone:
+    """Return the error for a script that has begun and has not ended, which says where it has stopped."""
     return HalfDone(entry.migration.version, **_stop(entry, begun)._asdict())
 
 

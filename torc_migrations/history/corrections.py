@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torc_migrations.errors import Irreversible, NothingToResume
-from torc_migrations.history.conditions import check_present
+from torc_migrations.history.conditions import check_present, error_of_half_done
 from torc_migrations.history.planning import plan_exactly, plan_line_endings, plan_repair, plan_trust
 from torc_migrations.history.steps import Action, Direction, Plan, Step
 
@@ -65,10 +65,9 @@ def _plan_way(status: Status, way: str, value: Any, versions: tuple[int, ...], l
 
 def plan_renames(status: Status) -> Plan:
     """Plan to give the records of installed migrations the new names of their files, and to erase stale ones."""
-    renames = tuple(_rename(rename) for rename in status.renames)
-    return Plan(
-        None, (*renames, *(_redescribe(entry) for entry in status.entries if entry.old_ids or entry.unsure_ids))
-    )
+    entries = {entry.migration.version: entry for entry in status.entries if entry.old_ids or entry.unsure_ids}
+    renames = tuple(_rename(rename, entries.pop(rename.migration.version, None)) for rename in status.renames)
+    return Plan(None, (*renames, *map(_redescribe, entries.values())))
 
 
 def _redescribe(entry: Entry) -> Step:
@@ -81,16 +80,19 @@ def _redescribe(entry: Entry) -> Step:
     return Step(entry.migration, action, f"was {', '.join(names)}", old_ids=names)
 
 
-def _rename(rename: Rename) -> Step:
+def _rename(rename: Rename, entry: Entry | None) -> Step:
+    """Move the records of a migration; what another one has left by the version that it gets is removed."""
     old = ", ".join(rename.old_ids) or str(rename.sqlx.version)
     action = Action.ERASE if rename.is_stale else Action.RENAME
-    return Step(rename.migration, action, f"was {old}", renamed_from=rename)
+    left = entry.old_ids if entry else ()
+    return Step(rename.migration, action, f"was {old}", renamed_from=rename, old_ids=left)
 
 
 def plan_resume(status: Status, version: int, after: int) -> Plan:
     """Plan to run the statements of a script that come after the first `after` of them.
 
     Raises:
+        HalfDone: more of them are done, and would be run again.
         VersionNotPresent: the source has no such version.
         NothingToResume: it has no script outside a transaction that has begun and has not ended.
     """
@@ -99,6 +101,8 @@ def plan_resume(status: Status, version: int, after: int) -> Plan:
     begun, migration = entry.half_done, entry.migration
     if begun is None:
         raise NothingToResume(version)
+    if after < begun.done:
+        raise error_of_half_done(entry, begun)
     action, direction = (Action.ROLL_BACK, Direction.DOWN) if begun.rolls_back else (Action.APPLY, Direction.UP)
     if migration.down is None and begun.rolls_back:
         raise Irreversible(version)

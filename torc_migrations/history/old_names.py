@@ -25,12 +25,16 @@ _HALVES = (".up", ".down")
 
 
 class OtherName(NamedTuple):
-    """A name in yoyo's ledger or log that no file has: its key, the words behind its version, and its lines."""
+    """A name in yoyo's ledger or log that no file has: its key, the words behind its version, and its lines.
+
+    `is_others`: another migration has its words, so that it is the name of that one rather.
+    """
 
     key: str
     id: str
     words: str
     log: Sequence[LogEntry]
+    is_others: bool = False
 
 
 class YoyoFacts(NamedTuple):
@@ -51,8 +55,8 @@ class YoyoFacts(NamedTuple):
 def find_other_names(source: Source, recorded: Recorded) -> Mapping[int, tuple[OtherName, ...]]:
     """Find the names without a file in yoyo's ledger and log, by the version of the migration that may have had them.
 
-    That is the version which a name begins with. Where no file and no row of sqlx's has it, and only stock yoyo has
-    written the name, it is that of the one migration with the same words.
+    That is the version which a name begins with. Where no row of sqlx's has it, and only stock yoyo has written the
+    name, it may also be that of the one migration with the same words, whose number may have changed.
     """
     known = {migration.hash for migration in source.migrations}
     unknown = (recorded.yoyo.keys() | recorded.log.keys()) - known
@@ -68,12 +72,15 @@ def find_other_names(source: Source, recorded: Recorded) -> Mapping[int, tuple[O
         if read is None:
             continue
         log = _since_moved(recorded.log.get(key, ()), read[0], rule)
-        version = read[0] if read[0] in versions else None
-        if version is None and read[0] not in recorded.sqlx and not any(entry.is_ours for entry in log):
+        if not (log or key in recorded.yoyo):
+            continue
+        renumbered = None
+        if read[0] not in recorded.sqlx and not any(entry.is_ours for entry in log):
             by_words = _versions_by_words(source, recorded) if by_words is None else by_words
-            version = by_words.get(_plain(read[1]))
-        if version is not None and (log or key in recorded.yoyo):
-            found[version] = (*found.get(version, ()), OtherName(key, name, read[1], log))
+            renumbered = by_words.get(_plain(read[1]))
+        for version in versions & ({read[0]} if renumbered is None else {read[0], renumbered}):
+            is_others = renumbered not in (None, version)
+            found[version] = (*found.get(version, ()), OtherName(key, name, read[1], log, is_others))
     return found
 
 
@@ -114,7 +121,7 @@ def yoyo_facts_of(migration: Migration, recorded: Recorded, others: Sequence[Oth
     unsure = [each for each in others if each not in ours and each.key in recorded.yoyo and _is_newer(each, facts)]
     if not unsure:
         return facts._replace(old_ids=old)
-    ids = tuple(other.id for other in unsure)
+    ids = tuple(other.id for other in unsure if not other.is_others)
     return facts._replace(unsure=_facts(recorded, [other.key for other in unsure], logs)._replace(old_ids=ids))
 
 

@@ -79,6 +79,11 @@ class Step:
         return self.script is not None and not self.is_hook
 
     @property
+    def goal(self) -> tuple[str, bool]:
+        """The id of the migration, and whether it is installed after this step."""
+        return self.migration.id, self.action not in (Action.ROLL_BACK, Action.ERASE)
+
+    @property
     def name(self) -> str:
         """Its name in messages: the version of a migration, the id of a hook."""
         return self.migration.id if self.is_hook else str(self.migration.version)

@@ -7,16 +7,15 @@ from collections.abc import Callable
 from time import perf_counter, perf_counter_ns
 from typing import TypeAlias
 
-from torc_migrations.databases.interface import Effects, Progress, Savepoint, ScriptMode
+from torc_migrations.databases.interface import Effects, Savepoint, ScriptMode
 from torc_migrations.databases.results.violations import Soundness, new_violations
 from torc_migrations.databases.waiting import raise_if_stopped, stoppable
 from torc_migrations.errors import DatabaseFailed, ExecutionFailed, MigrationError, Stopped
 from torc_migrations.history.planning import plan_settling
-from torc_migrations.history.status import Status
 from torc_migrations.history.steps import Outcome, Plan, Report, Step
 from torc_migrations.log import log
-from torc_migrations.runs.evidence import settle_by_schema, status_by_schema
-from torc_migrations.runs.groups import Overtaken, Records, ignoring_loss, may_share
+from torc_migrations.runs.evidence import status_by_schema
+from torc_migrations.runs.groups import Overtaken, PlannedRun, Planner, Records, ignoring_loss, may_share
 from torc_migrations.runs.refusals import (
     error_of_kept,
     hint_at_other_ways,
@@ -33,11 +32,10 @@ from torc_migrations.runs.session import Session
 from torc_migrations.sources.migration import Script
 from torc_migrations.sources.one_file_formats import refuse_one_file_format
 
-Planner: TypeAlias = Callable[[Status], Plan]
 Observer: TypeAlias = Callable[[Outcome], object]
 
 
-class Run:
+class Run(PlannedRun):
     """The steps of one plan, performed one by one, and planned again whenever somebody else has written.
 
     Steps share a transaction until `group` seconds have passed since it began: as fast as one transaction for many, and
@@ -58,17 +56,12 @@ class Run:
         *,
         group: float = 0.05,
     ) -> None:
-        self._session = session
-        self._database = session.database
-        self._ledgers = session.ledgers
-        self._planner = planner
+        super().__init__(session, planner)
         self._observer = observer
         self._safeguard = safeguard or Safeguard()
-        self._steps = deque[Step]()
         self._modes: dict[Script, ScriptMode] = {}
         self._group = group if session.database.may_group else 0.0
         self._savepoint: Savepoint | None = None  # of the step that is performed, or was performed last
-        self._failure: BaseException | None = None  # of a step, while what came before it is committed
         self._feed = session.feed
         self._records = Records(session)
         self._last: Step  # that was performed last
@@ -250,20 +243,6 @@ class Run:
                 log().error("what was rolled back with it cannot be repeated: %s", error)
             raise self._failure from self._failure.__cause__
 
-    def _wait_for_runner(self) -> None:
-        """Wait while another process runs a script outside a transaction; plan again after it."""
-        if not (self._session.runner and any(step.script for step in self._steps)):
-            return
-        status = self._session.wait_for_runner()
-        with self._database.reading():
-            self._steps = deque(self._planner(settle_by_schema(self._session, status)).steps)
-
-    def _forget_begun(self, step: Step) -> None:
-        """Remove from the log that a script has begun which somebody else has done meanwhile."""
-        if self._ledgers.begun is not None:
-            with self._database.transaction():
-                self._ledgers.forget_begun(step)
-
     def _perform_step(self) -> list[Outcome]:
         """Perform the next step in the caller's transaction, and remove it from the plan."""
         outcomes = self._run_step(self._steps[0])
@@ -274,8 +253,8 @@ class Run:
         """Remove the first step from the plan, and those that its script has settled in the ledgers."""
         self._last = self._steps.popleft()
         self._done += 1
-        if ids := {outcome.step.migration.id for outcome in settled}:
-            self._steps = deque(step for step in self._steps if step.migration.id not in ids)
+        if goals := {outcome.step.goal for outcome in settled}:
+            self._steps = deque(step for step in self._steps if step.goal not in goals)
 
     def _run_step(self, step: Step) -> list[Outcome]:
         """Run one script and write its records, all or nothing."""
@@ -303,9 +282,9 @@ class Run:
             step, ScriptMode.OWN_COMMITS, strict=self._session.strict, progress=progress
         )
         self._records.look_again()
-        self._begin_writing(step)
+        self._begin_recording(step)
         self._ledgers.forget_begun(step)
-        self._failure = error_of_kept(self._session, step, before, effects)
+        self._failure = error_of_kept(self._session, step, before, effects) or self._failure
         return effects
 
     def _run_checked(self, step: Step, savepoint: Savepoint) -> Effects:
@@ -344,9 +323,13 @@ class Run:
             effects = self._database.run_script(
                 step, ScriptMode.OUTSIDE, strict=self._session.strict, progress=progress
             )
-        except ExecutionFailed:
+        except ExecutionFailed as error:
+            if isinstance(error.__cause__, Overtaken):
+                raise error.__cause__ from None
             with ignoring_loss(), self._database.transaction():
-                self._begin_writing(step)  # somebody else may have done it meanwhile
+                self._begin_recording(step)  # somebody else may have done it meanwhile
+            if self._session.runner:
+                raise Overtaken from error
             raise
         elapsed_ns = perf_counter_ns() - started
         settled = self._record_outside(step, elapsed_ns, before, effects)
@@ -358,18 +341,14 @@ class Run:
         while True:
             try:
                 with self._database.transaction():
-                    self._begin_writing(step)
+                    self._begin_recording(step)
                     self._session.write(step, elapsed_ns)
                     self._ledgers.forget_begun(step)
-                    self._failure = error_of_kept(self._session, step, before, effects)
+                    self._failure = error_of_kept(self._session, step, before, effects) or self._failure
                     return self._settle()
             except DatabaseFailed as error:
                 if error.is_lost or not self._session.may_go_on_after(error):
                     raise
-
-    def _progress(self, step: Step) -> Progress | None:
-        """Return what notes how far a script is that commits; a hook may run again, and needs no note."""
-        return None if step.is_hook else self._ledgers.begin(step)
 
     def _begin_writing(self, step: Step) -> None:
         """Prepare the transaction for a step; plan again where somebody else has written.
@@ -377,16 +356,9 @@ class Run:
         Raises:
             Overtaken: the step is no longer what is next.
         """
-        if status := self._session.refresh():
-            self._steps = deque(self._planner(settle_by_schema(self._session, status)).steps)
-        if not self._is_next(step) or (self._session.runner and step.script):
-            raise Overtaken
+        self._refuse_overtaken(step)
         self._safeguard.begin_writing(self._database, self._session.latest)
         self._session.create_ledgers()
-
-    def _is_next(self, step: Step) -> bool:
-        """Return whether the plan goes on with this step; `AtomicRun` asks for its whole plan."""
-        return bool(self._steps) and self._steps[0] == step
 
     def _touched_ledgers(self, step: Step, script: Script, effects: Effects) -> bool:
         """Return whether a script may have written into a ledger; refuse one that has dropped a table of a ledger."""

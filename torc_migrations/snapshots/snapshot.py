@@ -11,7 +11,7 @@ from time import gmtime, strftime, time_ns
 from typing import TYPE_CHECKING, TypeAlias
 
 from torc_migrations.databases.disk import check_free_space, sync
-from torc_migrations.databases.sqlite.connection import connect
+from torc_migrations.databases.sqlite.connection import connect, with_full_disk
 from torc_migrations.databases.sqlite.locks import lock_holder
 from torc_migrations.databases.urls import Address
 from torc_migrations.databases.waiting import Wait
@@ -137,9 +137,12 @@ def _make(database: SQLiteDatabase, path: str, directory: str, version: int) -> 
             sync(partial)
             snapshot = _free_name(prefix, version)
             os.rename(partial, snapshot)
-        except BaseException:
+        except BaseException as error:
+            reason = with_full_disk(error, partial) if isinstance(error, sqlite3.Error) else None
             with suppress(OSError):
                 _remove(partial)
+            if reason is not None:
+                raise SnapshotFailed(database.name, f"{reason} ({directory})") from error
             raise
     sync(directory)
     return snapshot

@@ -40,6 +40,7 @@ class MySqlDatabase(Unwatched, MySqlConnection):
 
     sql = LEDGER_SQL
     may_group = False  # DDL commits by itself
+    locks_outside = True
     effects: Effects | None = None
     on_statement: OnStatement | None = None
     rehearsal: RehearsalPlace | None = None

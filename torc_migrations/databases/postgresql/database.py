@@ -76,6 +76,7 @@ class PostgreSQLDatabase(Unwatched, CatalogedConnection):
     rehearsal: RehearsalPlace | None = None
     _runner = ScriptRunner
     _must_end_step = False
+    locks_outside = True
 
     @cached_property
     def may_group(self) -> bool:

@@ -344,10 +344,15 @@ def translate(error: sqlite3.DatabaseError, address: Address) -> Exception:
         return CannotOpen(address.name, f"{address.name!r} is read-only ({reason})")
     if primary_code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM) or _is_special(address.path):
         return _cannot_open(address, reason)
-    if primary_code(error) == sqlite3.SQLITE_IOERR and address.path and is_full(address.path):
-        reason += ", because the disk is full"  # a WAL's index that cannot grow is no SQLITE_FULL
+    reason = with_full_disk(error, address.path)
     hint = next((hint for words, hint in _HINTS.items() if words in reason), None)
     return DatabaseFailed(address.name, reason, hint=hint)
+
+
+def with_full_disk(error: sqlite3.Error, path: str | None) -> str:
+    """Return what an error says, and that the disk is full: SQLite has no SQLITE_FULL for a WAL's index."""
+    is_io = primary_code(error) == sqlite3.SQLITE_IOERR
+    return f"{error}, because the disk is full" if is_io and path and is_full(path) else str(error)
 
 
 def _cannot_open(address: Address, reason: str) -> CannotOpen:

@@ -57,6 +57,7 @@ class SQLiteDatabase(Clocked, SQLiteConnection):
 
     sql = LEDGER_SQL
     may_group = True
+    locks_outside = False
     is_shared = True
     effects: Effects | None = None
     on_statement: OnStatement | None = None
