@@ -68,7 +68,7 @@ class PlannedRun:
 
     def _is_next(self, step: Step) -> bool:
         """Return whether the plan goes on with this step; `AtomicRun` asks for its whole plan."""
-        return bool(self._steps) and self._steps[0] == step
+        return self._steps[0] == step if self._steps else False
 
     def _progress(self, step: Step) -> Progress | None:
         """Return what notes how far a script is that commits; a hook may run again, and needs no note.

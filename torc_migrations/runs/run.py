@@ -253,7 +253,8 @@ class Run(PlannedRun):
         """Remove the first step from the plan, and those that its script has settled in the ledgers."""
         self._last = self._steps.popleft()
         self._done += 1
-        if goals := {outcome.step.goal for outcome in settled}:
+        if settled:
+            goals = {outcome.step.goal for outcome in settled}
             self._steps = deque(step for step in self._steps if step.goal not in goals)
 
     def _run_step(self, step: Step) -> list[Outcome]:

@@ -11,7 +11,8 @@ from time import gmtime, strftime, time_ns
 from typing import TYPE_CHECKING, TypeAlias
 
 from torc_migrations.databases.disk import check_free_space, sync
-from torc_migrations.databases.sqlite.connection import connect, with_full_disk
+from torc_migrations.databases.sqlite.callbacks import with_full_disk
+from torc_migrations.databases.sqlite.connection import connect
 from torc_migrations.databases.sqlite.locks import lock_holder
 from torc_migrations.databases.urls import Address
 from torc_migrations.databases.waiting import Wait

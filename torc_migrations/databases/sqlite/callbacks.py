@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Generator
 from functools import partial
 
+from torc_migrations.databases.disk import is_full
 from torc_migrations.databases.values import Functions
 from torc_migrations.errors import CannotOpen, MigrationError
 
@@ -109,3 +110,9 @@ def code_of(error: BaseException) -> int | None:
 def primary_code(error: BaseException) -> int | None:
     """Return SQLite's primary result code, or None."""
     return None if (code := code_of(error)) is None else code & 0xFF
+
+
+def with_full_disk(error: sqlite3.Error, path: str | None) -> str:
+    """Return what an error says, and that the disk is full: SQLite has no SQLITE_FULL for a WAL's index."""
+    is_io = primary_code(error) == sqlite3.SQLITE_IOERR
+    return f"{error}, because the disk is full" if is_io and path and is_full(path) else str(error)

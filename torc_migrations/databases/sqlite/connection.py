@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from torc_migrations.databases.disk import is_full
-from torc_migrations.databases.sqlite.callbacks import code_of, primary_code
+from torc_migrations.databases.sqlite.callbacks import code_of, primary_code, with_full_disk
 from torc_migrations.databases.urls import Address
 from torc_migrations.errors import CannotOpen, DatabaseFailed, LockTimeout
 from torc_migrations.formatting import lowered
@@ -347,12 +346,6 @@ def translate(error: sqlite3.DatabaseError, address: Address) -> Exception:
     reason = with_full_disk(error, address.path)
     hint = next((hint for words, hint in _HINTS.items() if words in reason), None)
     return DatabaseFailed(address.name, reason, hint=hint)
-
-
-def with_full_disk(error: sqlite3.Error, path: str | None) -> str:
-    """Return what an error says, and that the disk is full: SQLite has no SQLITE_FULL for a WAL's index."""
-    is_io = primary_code(error) == sqlite3.SQLITE_IOERR
-    return f"{error}, because the disk is full" if is_io and path and is_full(path) else str(error)
 
 
 def _cannot_open(address: Address, reason: str) -> CannotOpen:

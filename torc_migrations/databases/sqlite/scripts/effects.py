@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 from typing import NamedTuple
@@ -381,3 +382,11 @@ def is_in_effect(pragma: Pragma, now: object, *, on_a_file: bool = False) -> boo
     if pragma.name == "encoding":
         return str(now).lower().replace("-", "").startswith(value.replace("-", ""))
     return value == str(now)
+
+
+def pages_of(value: str | None) -> float:
+    """Return how many pages an incremental_vacuum frees, as SQLite reads its argument: all where that is no number."""
+    try:
+        return int(value or "") if int(value or "") > 0 else math.inf
+    except ValueError:
+        return math.inf

@@ -19,6 +19,7 @@ from torc_migrations.databases.sqlite.scripts.effects import (
     Pragma,
     ScriptEffects,
     is_in_effect,
+    pages_of,
     refusal,
 )
 from torc_migrations.databases.sqlite.scripts.failures import script_error
@@ -43,7 +44,6 @@ from torc_migrations.databases.sqlite.scripts.statements import (
     first_token,
     first_words,
     open_comment,
-    pages_of,
     statements,
     transaction_words,
     unpaired,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import sqlite3
 from codecs import BOM_UTF8 as BOM
@@ -391,11 +390,3 @@ def unpaired(sql: bytes, *, strict: bool) -> TransactionWord | None:
             return found
         begun = None if found.commits else found
     return begun
-
-
-def pages_of(value: str | None) -> float:
-    """Return how many pages an incremental_vacuum frees, as SQLite reads its argument: all where that is no number."""
-    try:
-        return int(value or "") if int(value or "") > 0 else math.inf
-    except ValueError:
-        return math.inf
