@@ -358,7 +358,7 @@ class Flow:
 
     def transferred(self, text: str) -> set[_Place]:
         """Return the table that a statement copies whole: its schema, and its name in lower case."""
-        if "*" not in text or not self._writes or not (found := _TRANSFERS.match(text)):
+        if not self._writes or not (found := _TRANSFERS.match(text)):
             return set()
         name, schema = lowered(_unquoted(found["name"])), found["schema"] and lowered(_unquoted(found["schema"]))
         table: set[_Place] = {(schema or ("temp" if name in self._temporary else "main"), name)}
@@ -371,7 +371,7 @@ class Flow:
     def end_statement(self, text: str) -> None:
         """Note that a statement was run."""
         self.put_back = frozenset()
-        self._reads |= self.transferred(text)
+        self._reads |= self.transferred(text) if "*" in text else set()
         if self._reads and self._writes:
             self.put_back = self._put_back()
             self.returned |= self.put_back
