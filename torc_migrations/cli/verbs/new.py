@@ -35,7 +35,7 @@ Without a source the files are written into ./migrations, which is created if it
 After `new` and `add`, -s means --sequential, as it does for sqlx. Name the directory with --source, or with -s before \
 the verb.
 """
-# A description that ends like this would make a name that means something else.
+# With what a description makes no name of a file, or one that means something else.
 _NO_FILE_NAME = re.compile(r"\A_*\Z|[/\\]|\.(up|down|rollback|sql|py)\Z")
 _UP_TEXT = "-- Up: {description}\n"
 _DOWN_TEXT = "-- Down: undo the up script, in the opposite order\n"

@@ -256,7 +256,8 @@ class PostgreSQLDatabase(Unwatched, CatalogedConnection):
             except copies.NoDatabase as error:
                 reason = "this role may not create a scratch database"
                 raise NotSupported(self.name, reason, hint="grant CREATEDB") from error
-            copies.take_schema(self, name)
+            with self._translated():
+                copies.take_schema(self, name)
             database = stack.enter_context(self._opened(PostgreSQLDatabase, copies.address_of(self, name)))
             database.rehearsal = ON_AN_EMPTY_DATABASE
             yield database
