@@ -28,7 +28,7 @@ FILES = {
 _KILLER = """
 import json, logging, os, shutil, signal, sqlite3, sys
 import torc_migrations.ledgers.yoyo
-from torc_migrations import rollback, upgrade
+from torc_migrations import Migrator, rollback, upgrade
 
 logging.disable()
 path, source, direction, start, options = sys.argv[1:]
@@ -37,6 +37,8 @@ options = json.loads(options)
 def operate(connection):
     if direction == "up":
         upgrade(connection, source, **options)
+    elif direction in ("repair", "baseline"):
+        getattr(Migrator(connection, source, group=10), direction)(*options.pop("versions", ()), **options)
     else:
         rollback(connection, source, target=0, **options)
 
@@ -71,9 +73,10 @@ print(deaths)
 
 
 def kill_before_each_statement(path: Path, source: str, direction: str, start: Path, **options: object) -> int:
-    """Run an upgrade or a rollback of copies of `start`, each killed before another statement; return how many were.
+    """Run an operation on copies of `start`, each killed before another statement; return how many were.
 
-    The copies are `path` with 1, 2, 3 ... behind it. `direction` is "up" or "down", `options` are those of the run.
+    The copies are `path` with 1, 2, 3 ... behind it. `direction` is "up", "down", "repair" or "baseline", and `options`
+    are those of the operation.
     """
     return int(python(_KILLER, path, source, direction, start, json.dumps(options)))
 

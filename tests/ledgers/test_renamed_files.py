@@ -205,6 +205,24 @@ def test_numbers_that_were_moved_up_are_known_to_stock_yoyo_by_their_words(sqlit
     assert listed(sqlite, source) == "AAAA"
 
 
+def test_an_older_release_keeps_what_yoyo_has_by_newer_numbers(sqlite: SQLiteUnderTest, folder):
+    """Stock yoyo has applied what a newer release inserted: its name has the version of another file here."""
+    files = {"1_a": "CREATE TABLE a (x);", "2_new": "CREATE TABLE new (x);", "3_b": "CREATE TABLE b (x);"}
+    source = folder(files)
+    yoyo(sqlite, "apply", source)
+    Path(source, "2_new.sql").unlink()
+    rename(source, ("3_b", "2_b"))
+    upgrade(sqlite.path, source)
+    rename(source, ("2_b", "3_b"))
+    folder({"2_new": files["2_new"]})
+
+    Migrator(sqlite.path, source).repair(renamed=True)
+    report = upgrade(sqlite.path, source)
+
+    assert report.applied == ()
+    assert sqlite.ledgers().agreed == (1, 2, 3)
+
+
 def test_new_words_are_not_those_of_a_new_file_with_the_old_words(sqlite: SQLiteUnderTest, folder):
     """A file was described anew, and another one has its old words: the schema shows which of both is installed."""
     source = folder({"1_a": "CREATE TABLE a (x);", "2_fix": "CREATE TABLE b (x);"})

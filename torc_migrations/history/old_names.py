@@ -121,7 +121,8 @@ def yoyo_facts_of(migration: Migration, recorded: Recorded, others: Sequence[Oth
     unsure = [each for each in others if each not in ours and each.key in recorded.yoyo and _is_newer(each, facts)]
     if not unsure:
         return facts._replace(old_ids=old)
-    ids = tuple(other.id for other in unsure if not other.is_others)
+    named = [other for other in unsure if _plain(other.words) == _plain(migration.description)]
+    ids = tuple(other.id for other in named or unsure if not other.is_others)
     return facts._replace(unsure=_facts(recorded, [other.key for other in unsure], logs)._replace(old_ids=ids))
 
 
