@@ -248,8 +248,8 @@ class Ledgers:
                 self._backend.log_migration(step.migration, BEGIN)
                 self._begun_line = self._backend.last_line
 
-        if self._database.sql.marks_dirty:
-            note(step.resume_after, 1)
+        if self._database.sql.marks_dirty and not step.resume_after:  # which has a line in the log
+            note(0, 1)
         return note
 
     def _mark_dirty(self, step: Step) -> None:

@@ -127,6 +127,8 @@ class ScriptRunner:
         self._mode = mode
         self._session.begin_script()
         try:
+            if self._step.resume_after:
+                self._begin_again()
             self._set_foreign_keys()
             for statement in statements(self._script.sql, self._session.quoting_now):
                 self._done += 1
@@ -138,6 +140,19 @@ class ScriptRunner:
             self._check_end()
         finally:
             self._end()
+
+    def _begin_again(self) -> None:
+        """Note how far the script is that goes on, unless it has no such statement."""
+        self._check_number(sum(1 for _ in statements(self._script.sql, self._session.quoting_now)))
+        if progress := self._progress:
+            self._run_transaction(lambda: progress(self._step.resume_after, 1))
+
+    def _check_number(self, number: int) -> None:
+        """Refuse to go on behind the end of a script that has this number of statements."""
+        if self._step.resume_after > number:
+            path, after = self._script.path, self._step.resume_after
+            reason = f"{path}: it has {counted(number, 'statement')}, and cannot be resumed after number {after}"
+            raise BadScript(path, reason, hint="`torc-migrations doctor` names the last statement that is done")
 
     def _may_set(self, statement: Statement, kind: Kind) -> bool:
         """Return whether a statement may change settings of the session, as a procedure can."""
@@ -157,10 +172,7 @@ class ScriptRunner:
 
     def _check_end(self) -> None:
         """Refuse a script whose own transaction is still open, or that resumes behind its end."""
-        if self._step.resume_after > self._done:
-            path, after = self._script.path, self._step.resume_after
-            reason = f"{path}: it has {counted(self._done, 'statement')}, and cannot be resumed after number {after}"
-            raise BadScript(path, reason, hint="`torc-migrations doctor` names the last statement that is done")
+        self._check_number(self._done)
         if self._mode is ScriptMode.OUTSIDE and self._session.in_transaction:
             path = self._script.path
             reason = f"{path}: its transaction is still open at its end, and was rolled back"
