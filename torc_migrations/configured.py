@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torc_migrations.history.status import Status
     from torc_migrations.history.steps import Plan, Report
     from torc_migrations.runs.feed import Feed
-    from torc_migrations.runs.groups import Planner
+    from torc_migrations.runs.planned import Planner
     from torc_migrations.runs.run import Observer
     from torc_migrations.runs.safeguard import Safeguard
     from torc_migrations.runs.session import Session

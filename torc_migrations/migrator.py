@@ -244,7 +244,7 @@ class Migrator(Configured):
             MigrationError: as for `upgrade`.
         """
         from torc_migrations.history.steps import Action
-        from torc_migrations.runs.scratch import check_objects
+        from torc_migrations.runs.evidence import check_objects
 
         options.check_version("version", version)
         with self._session() as session:
@@ -305,8 +305,8 @@ class Migrator(Configured):
         from torc_migrations.indexes.expectations import find_expectations
         from torc_migrations.indexes.verify import verify_existing
         from torc_migrations.rehearsals.round_trips import on_scratch
+        from torc_migrations.runs.evidence import on_empty_database
         from torc_migrations.runs.run import Run
-        from torc_migrations.runs.scratch import on_empty_database
 
         options.check_flag("fresh", fresh)
         expectations = find_expectations(self.source)

@@ -18,7 +18,7 @@ from torc_migrations.errors import SourceError
 from torc_migrations.formatting import reason_of
 from torc_migrations.indexes.recording import Query
 from torc_migrations.migrator import Migrator
-from torc_migrations.runs.scratch import run_up, scratch_database
+from torc_migrations.runs.evidence import run_up, scratch_database
 from torc_migrations.sources.migration import Migration
 from torc_migrations.sources.text import place
 

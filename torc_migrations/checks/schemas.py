@@ -13,7 +13,7 @@ from torc_migrations.databases.sqlite.schemas.definitions import read_definition
 from torc_migrations.databases.sqlite.schemas.settling import Schema
 from torc_migrations.databases.sqlite.scripts.statements import first_token
 from torc_migrations.formatting import lowered
-from torc_migrations.runs.scratch import run_up, scratch_database
+from torc_migrations.runs.evidence import run_up, scratch_database
 from torc_migrations.runs.session import Session
 from torc_migrations.sources.migration import Migration, Script
 from torc_migrations.sources.text import Place, place

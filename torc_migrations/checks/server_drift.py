@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 
 from torc_migrations.databases.interface import RecordedEffects, RowReading
 from torc_migrations.rehearsals.comparison import schema_difference
-from torc_migrations.runs.scratch import run_up, scratch_database
+from torc_migrations.runs.evidence import run_up, scratch_database
 from torc_migrations.runs.session import Session
 from torc_migrations.sources.migration import Migration
 

@@ -19,7 +19,7 @@ from torc_migrations.rehearsals.comparison import schema_difference
 from torc_migrations.rehearsals.report import Loss, Rehearsal, RehearsedStep, RowsChange
 from torc_migrations.runs.atomic import AtomicRun
 from torc_migrations.runs.evidence import status_by_schema
-from torc_migrations.runs.groups import Planner
+from torc_migrations.runs.planned import Planner
 from torc_migrations.runs.run import Run
 from torc_migrations.runs.session import Session
 from torc_migrations.sources.migration import Script

@@ -27,7 +27,7 @@ from torc_migrations.runs.run import Run
 
 if TYPE_CHECKING:
     from torc_migrations.history.status import Status
-    from torc_migrations.runs.groups import Planner
+    from torc_migrations.runs.planned import Planner
     from torc_migrations.runs.session import Session
     from torc_migrations.sources.migration import Migration
 

@@ -10,8 +10,7 @@ from torc_migrations.errors import Dirty, HalfDone, LedgerError, MigrationError,
 from torc_migrations.formatting import counted, one_line, portion
 from torc_migrations.history.evidence import Evidence
 from torc_migrations.ledgers.others import OtherLedger, find_other_ledgers
-from torc_migrations.runs.evidence import status_by_schema
-from torc_migrations.runs.scratch import try_migrations
+from torc_migrations.runs.evidence import status_by_schema, try_migrations
 from torc_migrations.runs.session import Session
 from torc_migrations.sources.migration import Migration, Script
 from torc_migrations.sources.names import Layout

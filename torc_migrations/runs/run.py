@@ -15,7 +15,8 @@ from torc_migrations.history.planning import plan_settling
 from torc_migrations.history.steps import Outcome, Plan, Report, Step
 from torc_migrations.log import log
 from torc_migrations.runs.evidence import status_by_schema
-from torc_migrations.runs.groups import Overtaken, PlannedRun, Planner, Records, ignoring_loss, may_share
+from torc_migrations.runs.groups import Records, ignoring_loss, may_share
+from torc_migrations.runs.planned import Overtaken, PlannedRun, Planner
 from torc_migrations.runs.refusals import (
     error_of_kept,
     hint_at_other_ways,

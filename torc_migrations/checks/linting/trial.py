@@ -22,7 +22,7 @@ from torc_migrations.migrator import Migrator
 from torc_migrations.rehearsals.rehearsal import copied
 from torc_migrations.rehearsals.round_trips import on_scratch
 from torc_migrations.runs.evidence import status_by_schema
-from torc_migrations.runs.groups import Planner
+from torc_migrations.runs.planned import Planner
 from torc_migrations.runs.run import Run
 from torc_migrations.runs.session import Session
 from torc_migrations.sources.migration import Migration
