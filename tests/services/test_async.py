@@ -18,6 +18,7 @@ from shell import ledgers, query, write_files
 
 import torc_migrations
 from torc_migrations import AsyncMigrator, Migrator, aio, errors, migrated
+from torc_migrations.events import Event, MigrationStarted
 from torc_migrations.history.steps import Action, Outcome
 from torc_migrations.options.keywords import Options
 
@@ -214,12 +215,19 @@ def test_an_interrupted_group_is_no_error_in_the_log(
     run: Callable[..., None], here: Path, slow: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What shares the transaction is rolled back with the statement, as `on_cancel="interrupt"` asks for."""
+    second = threading.Event()  # before it, what was done is committed
+
+    def look(event: Event) -> None:
+        if isinstance(event, MigrationStarted) and event.step.migration.version == 2:
+            second.set()
 
     async def cancel_in_the_middle() -> None:
-        migrator = AsyncMigrator(here / "app.db", slow, on_cancel="interrupt", group=60)
+        migrator = AsyncMigrator(here / "app.db", slow, on_cancel="interrupt", group=60, on_event=look)
         async with anyio.create_task_group() as group:
             group.start_soon(migrator.upgrade)
-            await begun(here / "app.db")
+            with anyio.fail_after(60):
+                while not second.is_set():
+                    await anyio.sleep(0.01)
             group.cancel_scope.cancel()
 
     run(cancel_in_the_middle)
