@@ -159,6 +159,8 @@ def _unknown(word: str, verb: str | None, parser: _Parser) -> BadArguments:
 def _unknown_option(word: str, parser: _Parser, verb: str | None = None) -> BadArguments:
     if verb and parser.own_name(verb) == "new" and len(word) > 2 and not word.startswith("--"):
         return _s_with_value()  # newer versions of argparse take what follows -s in `-sDIR` for an option
+    if written := parser.option_with_one_dash():  # newer versions of argparse leave its first letters out
+        word = written
     option, program = word.partition("=")[0], f"{PROGRAM} {verb}" if verb else PROGRAM
     known = parser.options_of(verb)
     takers = parser.verbs_with(option)
@@ -230,10 +232,14 @@ class _Parser(ArgumentParser):
         """Raise an error of ours."""
         if message.startswith("argument -s/--sequential: ignored explicit argument"):
             raise _s_with_value()
-        one_dash = (word for word in self.words if not word.startswith("--") and f"-{word}" in self.options_of(None))
-        if "ignored explicit argument" in message and (word := next(one_dash, None)):
+        if "ignored explicit argument" in message and (word := self.option_with_one_dash()):
             raise BadArguments(f"there is no option {word!r}", hint=f"did you mean -{word}?")
         raise BadArguments(message, hint=f"`{self.prog} --help` lists what it takes")
+
+    def option_with_one_dash(self) -> str | None:
+        """Return the first word like `-version`: an option, but for one of its two dashes."""
+        words = (word for word in self.words if not word.startswith("--"))
+        return next((word for word in words if f"-{word}" in self.options_of(None)), None)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """Flush standard output before the end, so that a broken pipe is found where it is handled."""
