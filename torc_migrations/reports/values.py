@@ -156,7 +156,7 @@ class ChangeReport:
     @property
     def unchanged_rows(self) -> tuple[RowsChange, ...]:
         """The tables that were there before, and have as many rows as before."""
-        return tuple(each for each in self.rows if each.before is not None and each not in self.changed_rows)
+        return tuple(each for each in self.rows if each.before is not None and each.before == (each.after or 0))
 
     @property
     def changed_tables(self) -> tuple[TableChange, ...]:

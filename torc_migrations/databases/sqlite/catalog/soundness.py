@@ -29,7 +29,7 @@ SELECT_PARENTS = """
 _EVENTS = ("insert", "delete", "update")
 _FULL_TEXT = ("fts3", "fts4", "fts5")
 _VIRTUAL = "virtual table"
-_MISMATCH = re.compile('foreign key mismatch - "(?P<child>.*)" referencing "(?P<parent>.*)"', re.DOTALL)
+MISMATCH = re.compile('foreign key mismatch - "(?P<child>.*)" referencing "(?P<parent>.*)"', re.DOTALL)
 _NUMBERS = count()
 _MOST_FAULTS = 1000
 
@@ -42,14 +42,15 @@ def find_broken(
     With `known`, those before the script, also the ones of these that it cannot have touched, and what it has created
     that does not work.
     """
-    looks = effects is None or effects.may_break or effects.all_tables or (known is not None and effects.objects)
-    keys = tuple(_unusable_keys(database, effects.pointing)) if effects is not None and effects.pointing else ()
+    if effects is None or effects.all_tables:
+        catalog = catalog_of(database)
+        return Soundness(catalog.relations(), _Search(database, catalog).all())
+    looks = effects.may_break or (known is not None and effects.objects)
+    keys = tuple(_unusable_keys(database, effects.pointing)) if effects.pointing else ()
     if not looks and not keys:
         return Soundness(frozenset(), tuple(known or ()))
     catalog = catalog_of(database)
     search = _Search(database, catalog)
-    if effects is None or effects.all_tables:
-        return Soundness(catalog.relations(), search.all())
     broken = search.among(effects.objects) if looks else ()
     others = (each for each in known or () if not search.has_seen(each))
     return Soundness(catalog.relations(), (*others, *broken, *keys))
@@ -93,7 +94,7 @@ def _unusable_keys(database: SQLiteConnection, tables: Iterable[str]) -> Iterato
     """Find keys of tables to columns that are not unique, with which SQLite refuses to write what they point to."""
     for table in sorted(tables):
         reason = _why_not(database, f"PRAGMA main.foreign_key_check({quote_identifier(table)})")
-        mismatch = _MISMATCH.match(reason) if reason else None
+        mismatch = MISMATCH.match(reason) if reason else None
         if reason and mismatch:
             child, parent = mismatch["child"], mismatch["parent"]
             yield BrokenObject("table", child, parent, f"its foreign key cannot be used: {reason}")

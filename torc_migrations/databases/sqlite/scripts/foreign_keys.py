@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -12,6 +11,7 @@ from typing import NamedTuple
 from torc_migrations.databases.results.violations import Violation
 from torc_migrations.databases.sqlite.callbacks import primary_code
 from torc_migrations.databases.sqlite.catalog.catalog import Catalog, catalog_of
+from torc_migrations.databases.sqlite.catalog.soundness import MISMATCH
 from torc_migrations.databases.sqlite.connection import quote_identifier
 from torc_migrations.databases.sqlite.schema import count_rows, keep_marks, read_marks
 from torc_migrations.databases.sqlite.scripts.effects import ScriptEffects
@@ -173,11 +173,9 @@ def _mismatch(table: str, error: sqlite3.OperationalError) -> Violation:
     """
     if primary_code(error) != sqlite3.SQLITE_ERROR:
         raise error
-    named = re.match(r'foreign key mismatch - ".*" referencing "(.*)"', str(error))
-    if named:
-        return Violation(
-            table, None, named[1], wrong_key=f"{table} points to columns of {named[1]} that are not unique"
-        )
+    if named := MISMATCH.match(str(error)):
+        parent = named["parent"]
+        return Violation(table, None, parent, wrong_key=f"{table} points to columns of {parent} that are not unique")
     return Violation(table, None, str(error), wrong_key=f"a key of {table} cannot be checked: {error}")
 
 

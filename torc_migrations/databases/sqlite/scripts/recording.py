@@ -123,7 +123,7 @@ class RecordedScriptEffects(ScriptEffects):
 
     def end_statement(self, text: str) -> None:
         """Note that a statement was run; one that transfers a whole table has read each of its columns."""
-        for schema, name in self.flow.transferred(text):
+        for schema, name in self.flow.transferred(text) if "*" in text else ():
             if schema == "main":
                 self._reads[name] = set(self._columns_of(name))
         if self._reads:

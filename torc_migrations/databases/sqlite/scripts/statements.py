@@ -316,7 +316,7 @@ class Flow:
 
     def __init__(self) -> None:
         self.put_back: frozenset[str] = frozenset()
-        self.returned = self.put_back
+        self.returned: frozenset[str] = frozenset()
         self._sources: dict[_Place, set[_Place]] = {}
         self._reads: set[_Place] = set()
         self._writes: set[_Place] = set()
