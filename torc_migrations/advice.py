@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Container
 
+    from torc_migrations.errors import MigrationError
+
 PROGRAM = "torc-migrations"
 # What begins with an option names its database or source itself; `convert` takes its source as a word.
 _COMMAND = re.compile(rf"`{PROGRAM} (?!convert\b)(?=(\w+))")
@@ -30,8 +32,16 @@ def completed(sentence: str, options: Namespace) -> str:
     )
 
 
-def completed_for(program: str, sentence: str, options: Namespace, verb: str, known: Container[str] = ()) -> str:
-    """Return a hint that another program prints: with whole commands, and with whose an option is, unless `known`."""
+def text_for(program: str, error: MigrationError, options: Namespace, verb: str, known: Container[str] = ()) -> str:
+    """Return an error as another program prints it: with the place in the script, and a hint that works there.
+
+    The hint has whole commands, and says whose an option is, unless the program has it too: it is `known`.
+    """
+    hint = error.command_hint and f"hint: {_completed_for(program, error.command_hint, options, verb, known)}"
+    return "\n".join(filter(None, (str(error), error.frame, hint)))
+
+
+def _completed_for(program: str, sentence: str, options: Namespace, verb: str, known: Container[str]) -> str:
     sentence = completed(sentence, options)
     outside_of_commands = " ".join(sentence.split("`")[::2])
     lacking = next((each for each in _OPTION.findall(outside_of_commands) if each not in known), None)

@@ -7,8 +7,7 @@ from contextlib import suppress
 
 from torc_migrations.errors import SourceError
 from torc_migrations.formatting import reason_of
-
-_DATABASE = b"SQLite format 3\0"  # how each begins: https://www.sqlite.org/fileformat.html
+from torc_migrations.sources.files import is_sqlite
 
 
 def overwrite(path: str, content: bytes) -> None:
@@ -21,18 +20,11 @@ def overwrite(path: str, content: bytes) -> None:
         SourceError: it cannot be written, or is a SQLite database.
     """
     try:
-        if _is_database(path):
+        if os.path.isfile(path) and is_sqlite(path):
             raise SourceError(path, f"{path!r} is a SQLite database; it is left as it is", hint="name a new file")
         _overwrite(path, content)
     except (OSError, ValueError) as error:
         raise SourceError(path, f"cannot write {path!r}: {reason_of(error)}") from error
-
-
-def _is_database(path: str) -> bool:
-    if not os.path.isfile(path):
-        return False
-    with open(path, "rb") as file:
-        return file.read(len(_DATABASE)) == _DATABASE
 
 
 def _overwrite(path: str, content: bytes) -> None:

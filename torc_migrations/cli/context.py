@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torc_migrations.history.steps import Report
     from torc_migrations.runs.feed import Feed
     from torc_migrations.runs.run import Observer
-    from torc_migrations.sources.source import ForeignKeys, SourceLike
+    from torc_migrations.sources.source import ForeignKeys, Source, SourceLike
 
 IN_MEMORY = ":memory:"
 
@@ -161,16 +161,14 @@ def make_migrator(
     )
 
 
-def refuse_among_scripts(path: str, migrator: Migrator) -> None:
+def refuse_among_scripts(path: str, source: Source) -> None:
     """Do nothing for a file that is written elsewhere than beside the scripts, or is no SQL.
 
     Raises:
         BadArguments: yoyo would run it as a migration, and nothing would go on.
     """
-    from torc_migrations.sources.source import discover
-
     directory = os.path.realpath(os.path.dirname(path) or os.curdir)
-    scripts = (each.up.path for each in discover(migrator.source, ignored_chars=migrator.ignored_chars).migrations)
+    scripts = (each.up.path for each in source.migrations)
     if path.endswith(".sql") and directory in {os.path.realpath(os.path.dirname(script)) for script in scripts}:
         sentence = f"{path!r} is not written among the migrations, because yoyo would run it as one"
         raise BadArguments(sentence, hint=f"name a file beside the directory, such as {os.path.basename(path)}")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import click
 from sqlite_utils import hookimpl
 
-from torc_migrations.advice import completed_for
+from torc_migrations.advice import text_for
 from torc_migrations.errors import MigrationError
 
 _DATABASE = click.argument("path", type=click.Path(file_okay=True, dir_okay=False, allow_dash=False))
@@ -66,9 +66,5 @@ def _errors_of_click(path: str, sources: tuple[str, ...], verb: str) -> Iterator
     try:
         yield
     except MigrationError as error:
-        lines = [str(error), error.frame or ""]
-        if error.command_hint:
-            ours = Namespace(database=path, source=sources, torc=False)
-            hint = completed_for("sqlite-utils", error.command_hint, ours, verb, known=_OPTIONS[verb])
-            lines.append(f"hint: {hint}")
-        raise click.ClickException("\n".join(filter(None, lines))) from error
+        ours = Namespace(database=path, source=sources, torc=False)
+        raise click.ClickException(text_for("sqlite-utils", error, ours, verb, known=_OPTIONS[verb])) from error

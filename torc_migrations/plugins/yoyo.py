@@ -18,7 +18,7 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.backends.core.sqlite3 import SQLiteBackend
 from yoyo.migrations import Migration as YoyoMigration
 
-from torc_migrations.advice import completed_for
+from torc_migrations.advice import text_for
 from torc_migrations.errors import BadScript, MigrationError, SourceError, UrlError
 from torc_migrations.history.steps import Action
 from torc_migrations.migrator import Migrator
@@ -185,10 +185,7 @@ class TorcBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
                 raise
             directories = list(dict.fromkeys(each.source_dir for each in migrations))
             ours = Namespace(database=self._url or None, source=directories, torc=False)
-            lines = [str(error), error.frame or ""]
-            if error.command_hint:
-                lines.append(f"hint: {completed_for('yoyo', error.command_hint, ours, verb)}")
-            raise command.InvalidArgument("\n".join(filter(None, lines))) from error
+            raise command.InvalidArgument(text_for("yoyo", error, ours, verb)) from error
 
     def _migrator(self, source: Source) -> Migrator:
         return Migrator(

@@ -122,8 +122,8 @@ def _directory_files(directory: str) -> list[File]:
 
 def _not_a_directory(path: str) -> SourceError:
     sentence = f"{path!r} is not a directory"
-    with suppress(OSError), open(path, "rb") as file:
-        if file.read(len(_SQLITE_HEADER)) == _SQLITE_HEADER:
+    with suppress(OSError):
+        if is_sqlite(path):
             return SourceError(
                 path,
                 f"{sentence}, but a SQLite database",
@@ -131,6 +131,12 @@ def _not_a_directory(path: str) -> SourceError:
                 command_hint="name a database with --database, and the directory of migrations with --source",
             )
     return SourceError(path, sentence, hint="name the directory that it is in")
+
+
+def is_sqlite(path: str) -> bool:
+    """Return whether a file begins as every SQLite database does."""
+    with open(path, "rb") as file:
+        return file.read(len(_SQLITE_HEADER)) == _SQLITE_HEADER
 
 
 def directories_with_sql(directory: str | os.PathLike[str]) -> list[str]:

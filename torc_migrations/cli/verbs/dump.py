@@ -45,10 +45,11 @@ def add_parser(subparsers: _SubParsersAction[Any], parents: Parents) -> None:
 def run(options: Namespace, terminal: Terminal) -> int:
     """Run the verb and return the exit status."""
     from torc_migrations.checks.dump import dump, write_dump
+    from torc_migrations.sources.source import discover
 
     migrator = make_migrator(options, terminal, is_fresh=not options.from_database)
     if options.file:
-        refuse_among_scripts(options.file, migrator)
+        refuse_among_scripts(options.file, discover(migrator.source, ignored_chars=migrator.ignored_chars))
     made = dump(migrator, rows=not options.no_rows, from_database=options.from_database)
     if options.file:
         write_dump(made, options.file)

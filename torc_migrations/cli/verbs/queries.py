@@ -72,8 +72,9 @@ def run(options: Namespace, terminal: Terminal) -> int:
         name = " ".join(program[: 2 if program[0] == "-m" else 1])
         raise BadArguments(f"there is no program {name!r}", hint=_NAME_ONE)
     migrator = make_migrator(options, terminal, in_memory=True)
-    refuse_among_scripts(options.file, migrator)
-    newest = discover(migrator.source, ignored_chars=migrator.ignored_chars).migrations[-1].version
+    source = discover(migrator.source, ignored_chars=migrator.ignored_chars)
+    refuse_among_scripts(options.file, source)
+    newest = source.migrations[-1].version
     watch = Watch(most=_MOST)
     status = run_program(watch, program)
     if status:
